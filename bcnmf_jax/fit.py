@@ -1,0 +1,246 @@
+"""The loop: `fit` runs a solver on an objective until `Stop` says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array
+
+from bcnmf_jax.data import prepare
+from bcnmf_jax.diagnostics import diagnose
+from bcnmf_jax.init import start_all_codes
+from bcnmf_jax.objective import AbstractObjective, Blocks, Data, canonical, costs
+from bcnmf_jax.solvers import MU, AbstractSolver
+from bcnmf_jax.terms import Term, get
+
+
+class RESULTS(eqx.Enumeration):
+    """How a fit ended."""
+
+    converged = "converged"
+    max_steps = "max_steps: the blocks still move; raise max_steps or tol"
+    nonfinite = "nonfinite: a block has NaN or infinite entries; lower alpha or the step size"
+    collapsed = (
+        "collapsed: the basis no longer describes the target (see diagnostics); lower alpha, "
+        "change the loss, or check that the background suits the target"
+    )
+
+
+_NAMES = np.array(["converged", "max_steps", "nonfinite", "collapsed"])
+
+
+def result_name(result: Any) -> Any:
+    """Name of a result, or an array of names where results have leading axes."""
+    names = _NAMES[np.asarray(result._value)]
+    return str(names) if names.ndim == 0 else names
+
+
+class Stop(eqx.Module):
+    """When to stop; one rule for every solver.
+
+    Parameters
+    ----------
+    tol : float
+        Converged when no reconstruction has changed by more than this, relative to itself in the
+        Frobenius norm, since the last look. 0 runs every step.
+    max_steps : int
+        Most steps.
+    every : int
+        Steps between looks.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+    """
+
+    tol: Array = eqx.field(default=1e-5, converter=jnp.asarray)
+    max_steps: Array = eqx.field(default=500, converter=jnp.asarray)
+    every: int = eqx.field(default=10, static=True)
+
+    def __check_init__(self):
+        if any(isinstance(a, jax.core.Tracer) for a in (self.tol, self.max_steps)):
+            return
+        if not self.tol >= 0:
+            raise ValueError(f"Stop(tol) must be at least 0, found {float(self.tol)}")
+        if self.max_steps.dtype.kind != "i" or self.max_steps < 0:
+            raise ValueError(
+                f"Stop(max_steps) must be an integer of at least 0, found {self.max_steps}"
+            )
+        if self.every < 1:
+            raise ValueError(f"Stop(every) must be at least 1, found {self.every}")
+
+    @property
+    def looks(self) -> int:
+        """Room for the trace: a power of two, so that other step numbers compile nothing."""
+        looks = max(-(-int(self.max_steps) // self.every), 1)
+        return 1 << (looks - 1).bit_length()
+
+
+class Fit(eqx.Module):
+    """A fit. From `sweep`, every array has leading axes (alpha, rank, restart).
+
+    Attributes
+    ----------
+    blocks : dict
+        ``"basis"`` (K, g) with rows of unit sum (unless a penalty fixes their scale), codes
+        (rows, K) under the name of each data set; target components first.
+    costs : dict
+        What each block minimises, at the end: codes their own misfit, the basis the signed sum.
+    diagnostics : dict
+        See `diagnose`.
+    trace : dict
+        At every look: ``step``, ``change`` (largest relative change of a reconstruction) and
+        ``cost`` (of the basis). After the last look ``step`` is 0 and the others NaN.
+    steps : int array
+    result : RESULTS
+        Precedence nonfinite, collapsed, max_steps, converged.
+    """
+
+    blocks: Blocks
+    costs: dict[str, Any]
+    diagnostics: dict[str, Any]
+    trace: dict[str, Array]
+    steps: Array
+    result: Any
+
+
+def relative_change(term: Term, old: Blocks, new: Blocks) -> Array:
+    """Relative change of a reconstruction, from products of the blocks' small Gram matrices.
+
+    With ``d`` for differences, ``h1 w1 - h0 w0 = dh w1 + h0 dw``: every product is of second order
+    in the differences, so that nothing cancels in single precision.
+    """
+    (h0, w0), (h1, w1) = (
+        (term.read(get(b, term.codes)), term.mix(b["basis"])) for b in (old, new)
+    )
+    dh, dw = h1 - h0, w1 - w0
+    inner = lambda a, b, c, d: jnp.sum((a.T @ b) * (c @ d.T))  # noqa: E731
+    moved = inner(dh, dh, w1, w1) + 2 * inner(dh, h0, w1, dw) + inner(h0, h0, dw, dw)
+    before = inner(h0, h0, w0, w0)
+    tiny = jnp.finfo(before.dtype).tiny
+    return jnp.sqrt(jnp.maximum(moved, 0) / jnp.maximum(before, tiny))
+
+
+def _finite(blocks: Blocks) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(blocks)]))
+
+
+def run(
+    objective: AbstractObjective,
+    data: Data,
+    blocks: Blocks,
+    solver: AbstractSolver,
+    stop: Stop,
+    looks: int,
+) -> Fit:
+    """The loop itself, for prepared data; pure, to be jitted and vmapped."""
+    dtype = jax.tree.leaves(data)[0].dtype
+    started = sum(w.sum(1) for w in jax.tree.leaves(blocks["basis"])) > 0
+    trace = {
+        "step": jnp.zeros(looks, jnp.int32),
+        "change": jnp.full(looks, jnp.nan, dtype),
+        "cost": jnp.full(looks, jnp.nan, dtype),
+    }
+
+    def running(carry):
+        _, _, steps, settled, finite, _ = carry
+        return (steps < stop.max_steps) & ~settled & finite
+
+    def look(carry):
+        old, state, steps, _, _, trace = carry
+        count = jnp.minimum(stop.every, stop.max_steps - steps)
+        advance = lambda _, c: solver.step(objective, data, *c)  # noqa: E731
+        new, state = lax.fori_loop(0, count, advance, (old, state))
+        change = [relative_change(t, old, new) for t in objective.terms(data)]
+        change = jnp.max(jnp.stack(change))
+        at = {
+            "step": (steps + count).astype(jnp.int32),
+            "change": change,
+            "cost": costs(objective, data, new)["basis"],
+        }
+        trace = {k: trace[k].at[steps // stop.every].set(at[k]) for k in trace}
+        return new, state, steps + count, change < stop.tol, _finite(new), trace
+
+    state = solver.init(objective, data, blocks)
+    carry = (blocks, state, jnp.zeros((), jnp.int32), jnp.asarray(False), _finite(blocks), trace)
+    blocks, _, steps, settled, finite, trace = lax.while_loop(running, look, carry)
+    if objective.scale_free:
+        blocks = canonical(objective, blocks)
+    spent, found = diagnose(objective, data, blocks, started)
+    result = RESULTS.where(settled, RESULTS.converged, RESULTS.max_steps)
+    result = RESULTS.where(found["collapsed"], RESULTS.collapsed, result)
+    result = RESULTS.where(finite & _finite(blocks), result, RESULTS.nonfinite)
+    return Fit(blocks, spent, found, trace, steps, result)
+
+
+_run = eqx.filter_jit(run)
+
+
+def _check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> Blocks:
+    """Blocks of the data's dtype, or an error that names the block."""
+    dtype = jax.tree.leaves(data)[0].dtype
+    blocks = jax.tree.map(lambda a: jnp.asarray(a, dtype), blocks)
+    wants = jax.eval_shape(
+        lambda: start_all_codes(objective, data, blocks["basis"])
+    ) | {"basis": jax.tree.map(lambda w: w, blocks["basis"])}
+    for name, want in wants.items():
+        have = blocks.get(name)
+        shapes = [jax.tree.map(jnp.shape, a) for a in (have, want)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"blocks[{name!r}] has shape {shapes[0]}, the data ask for {shapes[1]}")
+    features = objective.features(data)
+    have = jax.tree.map(lambda w: w.shape[1], blocks["basis"])
+    if have != features:
+        raise ValueError(f"blocks['basis'] has {have} features, the data {features}")
+    for leaf in jax.tree.leaves(blocks):
+        if not isinstance(leaf, jax.core.Tracer) and not bool(jnp.all(leaf >= 0)):
+            raise ValueError("blocks must be nonnegative and finite; found negative values or NaN")
+    return {name: blocks[name] for name in wants}
+
+
+def fit(
+    objective: AbstractObjective,
+    data: dict,
+    blocks: Blocks,
+    *,
+    solver: AbstractSolver | None = None,
+    stop: Stop | None = None,
+    weights: dict | None = None,
+    mask: dict | None = None,
+) -> Fit:
+    """Fit an objective from starting blocks, in one compiled loop.
+
+    Parameters
+    ----------
+    objective : AbstractObjective
+    data : dict
+        ``{"target": X, "background": Y}``; see `prepare`.
+    blocks : dict
+        From `init`, or given by hand.
+    solver : AbstractSolver
+        By default ``MU()``.
+    stop : Stop
+    weights : dict, optional
+        Weights per sample, ``{"target": (n,), "background": (m,)}``.
+    mask : dict, optional
+        Arrays of the data's shape, 0 where a value is missing (it may then be NaN).
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    TypeError, ValueError
+        For data as `prepare` says, and for blocks that do not match them.
+    """
+    stop = Stop() if stop is None else stop
+    rows = prepare(data, weights, mask)
+    blocks = _check_blocks(objective, rows, blocks)
+    return _run(objective, rows, blocks, MU() if solver is None else solver, stop, stop.looks)

@@ -1,0 +1,147 @@
+"""Starting blocks: random or from a singular value decomposition."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key, PyTree
+
+from bcnmf_jax.data import prepare
+from bcnmf_jax.objective import AbstractObjective, Blocks, Data
+from bcnmf_jax.terms import Rows, Term, by_codes
+
+Method = Literal["random", "nndsvd"]
+
+
+def uniform_rows(key: Key[Array, ""], count: int, features: int, dtype) -> Array:
+    """Basis rows of unit sum; row j comes from ``fold_in(key, j)``, so more rows change none."""
+    draw = lambda j: jax.random.uniform(jax.random.fold_in(key, j), (features,), dtype)  # noqa: E731
+    rows = jax.vmap(draw)(jnp.arange(count))
+    return rows / rows.sum(1, keepdims=True)
+
+
+def nndsvd_rows(key: Key[Array, ""], x: Array, count: int) -> Array:
+    """Basis rows from the leading singular vectors of the target (NNDSVD, Boutsidis & Gallopoulos
+    2008), each the nonnegative half with the larger norm, over a little of a random row.
+
+    Components beyond ``min(n, g)`` are random rows.
+    """
+    found = min(count, *x.shape)
+    leading = lambda gram: jnp.linalg.eigh(gram)[1][:, ::-1][:, :found]  # noqa: E731
+    wide = x.shape[0] < x.shape[1]
+    vectors = leading(x @ x.T).T @ x if wide else leading(x.T @ x).T
+    up, down = jnp.maximum(vectors, 0), jnp.maximum(-vectors, 0)
+    larger = jnp.linalg.norm(up, axis=1) >= jnp.linalg.norm(down, axis=1)
+    fill = uniform_rows(key, count, x.shape[1], x.dtype)
+    rows = jnp.concatenate([jnp.where(larger[:, None], up, down), fill[found:]])
+    return 0.9 * rows / rows.sum(1, keepdims=True) + 0.1 * fill
+
+
+def start_basis(
+    objective: AbstractObjective, data: Data, rank: int, key: Key[Array, ""], method: Method
+) -> PyTree:
+    """The basis alone: components that ``rank`` counts from the key, the extra ones from another."""
+    features, tree = jax.tree.flatten(objective.features(data))
+    dtype = jax.tree.leaves(data)[0].dtype
+    rows = jax.tree.leaves(data["target"], is_leaf=lambda r: isinstance(r, Rows))
+
+    def leaf(i: int, g: int) -> Array:
+        mine = key if i == 0 else jax.random.fold_in(key, 2**31 - 1 - i)
+        if method == "nndsvd":
+            own = nndsvd_rows(mine, rows[i % len(rows)].x, rank)
+        else:
+            own = uniform_rows(mine, rank, g, dtype)
+        more = uniform_rows(jax.random.fold_in(mine, 2**31 - 1), objective.extra, g, dtype)
+        return jnp.concatenate([own, more])
+
+    return jax.tree.unflatten(tree, [leaf(i, g) for i, g in enumerate(features)])
+
+
+def start_codes(group: list[Term], basis: PyTree) -> Array:
+    """Codes of the terms that share them: every component that takes part starts at its row's
+    total. A row's start depends on that row alone, and not on the rank."""
+    width = jax.tree.leaves(basis)[0].shape[0]
+    live = sum(w.sum(1) for w in jax.tree.leaves(basis)) > 0
+    total = sum(t.rows.x.sum(1, keepdims=True) for t in group)
+
+    def reach(term: Term) -> Array:
+        h, back = jax.vjp(term.read, jnp.zeros((1, width), term.rows.x.dtype))
+        return back(jnp.ones_like(h))[0]
+
+    takes_part = sum(reach(t) for t in group) > 0
+    return jnp.where(takes_part & live, total, 0)
+
+
+def start(
+    objective: AbstractObjective, data: Data, rank: int, key: Key[Array, ""], method: Method
+) -> Blocks:
+    """Blocks for data that has been prepared; see `init`."""
+    drawn = start_basis(objective, data, rank, key, method)
+    basis = objective.prepare_basis(data, drawn, key)
+    return {"basis": basis} | start_all_codes(objective, data, basis)
+
+
+def start_all_codes(objective: AbstractObjective, data: Data, basis: PyTree) -> dict[str, Any]:
+    """Starting codes of every data set, nested as the data are."""
+    codes: dict[str, Any] = {}
+    for path, group in by_codes(objective.terms(data)).items():
+        mine = start_codes(group, basis)
+        if len(path) == 1:
+            codes[path[0]] = mine
+        else:
+            codes.setdefault(path[0], []).append(mine)
+    return codes
+
+
+_start = eqx.filter_jit(start)
+
+
+def init(
+    objective: AbstractObjective,
+    data: dict,
+    rank: int,
+    key: Key[Array, ""],
+    *,
+    method: Method = "random",
+    weights: dict | None = None,
+    mask: dict | None = None,
+) -> Blocks:
+    """Starting blocks.
+
+    Parameters
+    ----------
+    objective : AbstractObjective
+    data : dict
+        ``{"target": X, "background": Y}``; see `prepare`.
+    rank : int
+        Number of components; of target components where the objective has shared ones.
+    key : jax.random.key
+        Component j comes from ``fold_in(key, j)``: the start at a rank is the first components of
+        the start at a larger one, whatever the number and order of the rows.
+    method : {"random", "nndsvd"}
+        Uniform rows, or the target's leading singular vectors over a little of them.
+    weights, mask : dict, optional
+        As in `fit`.
+
+    Returns
+    -------
+    dict
+        ``"basis"`` (rank + extra, g) with rows of unit sum, and codes (rows, rank + extra) under
+        the name of each data set. Target components come first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For data as `prepare` says; for a rank below 1 or an unknown method.
+    """
+    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1:
+        raise ValueError(f"rank must be an integer of at least 1, found {rank!r}")
+    if method not in ("random", "nndsvd"):
+        raise ValueError(f"method must be 'random' or 'nndsvd', found {method!r}")
+    if "target" not in data:
+        raise ValueError('data needs a "target"')
+    return _start(objective, prepare(data, weights, mask), int(rank), key, method)

@@ -1,0 +1,244 @@
+"""Losses: sums over entries of a misfit between data and reconstruction, with split gradients.
+
+Every loss answers four questions about a chunk of rows ``x (n, g)`` with codes ``h (n, k)`` and a
+basis ``w (k, g)``: its value, the split gradient of the codes, what the rows contribute to the
+split gradient of the basis (``stats``, which add over rows) and that gradient from the sum.
+No answer forms an array larger than the chunk.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import xlogy
+from jaxtyping import Array
+
+from bcnmf_jax.split import Split
+
+
+def _weigh(a: Array, v: Array | None) -> Array:
+    return a if v is None else a * v
+
+
+def _by_row(v: Array | None) -> bool:
+    """Whether weights, if any, are one per row: then they factor out of a row's misfit."""
+    return v is None or v.shape[-1] == 1
+
+
+class AbstractLoss(eqx.Module):
+    """A misfit ``D(x | mu) = sum of d(x, mu)`` over entries, with ``mu = h @ w``.
+
+    A subclass gives ``deviance`` and ``halves`` and inherits the rest. The optional weights ``v``
+    multiply ``d`` entry by entry, as ``(n, 1)`` (samples) or ``(n, g)`` (a mask of observed values).
+    """
+
+    eps: eqx.AbstractVar[float]
+
+    @abstractmethod
+    def deviance(self, x: Array, mu: Array) -> Array:
+        """``d(x, mu)``, entry by entry; nonnegative, 0 where ``mu = x``."""
+
+    @abstractmethod
+    def halves(self, x: Array, mu: Array) -> Split:
+        """Split derivative of ``d`` with respect to ``mu``, entry by entry."""
+
+    @property
+    @abstractmethod
+    def powers(self) -> tuple[Any, Any]:
+        """Powers ``(p, q)`` of ``u = new / old`` that bound the cost's majoriser from above and below.
+
+        A multiplicative update with exponent ``1 / (p - q)`` does not raise the cost (Fevotte &
+        Idier 2011 for beta-divergences; the swapped halves of a contrast are linear in ``u``, which
+        lies between the two).
+        """
+
+    def mean(self, h: Array, w: Array) -> Array:
+        """Reconstruction ``h @ w``, floored at ``eps`` so that a logarithm of it stays finite."""
+        return jnp.maximum(h @ w, self.eps)
+
+    def value(self, x: Array, h: Array, w: Array, v: Array | None = None) -> Array:
+        """``D(x | h w)``, a scalar."""
+        return jnp.sum(_weigh(self.deviance(x, self.mean(h, w)), v))
+
+    def code_split(self, x: Array, w: Array, v: Array | None = None) -> Callable[[Array], Split]:
+        """Function from codes ``h`` to their split gradient; what does not depend on ``h`` is
+        computed here, once."""
+
+        def at(h: Array) -> Split:
+            s = self.halves(x, self.mean(h, w))
+            return Split(_weigh(s.pos, v) @ w.T, _weigh(s.neg, v) @ w.T)
+
+        return at
+
+    def stats(self, x: Array, h: Array, w: Array, v: Array | None = None) -> Any:
+        """What these rows contribute to the basis' split gradient; a pytree that adds over rows."""
+        s = self.halves(x, self.mean(h, w))
+        return Split(h.T @ _weigh(s.pos, v), h.T @ _weigh(s.neg, v))
+
+    def basis_split(self, stats: Any, w: Array) -> Split:
+        """Split gradient of the basis from the summed ``stats``."""
+        return stats
+
+    def null(self, x: Array, v: Array | None, rows: Array, columns: Array, total: Array) -> Array:
+        """Misfit of the model without structure, that ``explained`` is measured against: row sums
+        times column sums over the total (method of moments of an independence table)."""
+        return self.value(x, rows[:, None], (columns / total)[None], v)
+
+
+class Frobenius(AbstractLoss):
+    """Squared error, ``1/2 sum (x - mu)^2``.
+
+    Its gradients need ``x w'``, ``w w'``, ``h' x`` and ``h' h`` alone, never the reconstruction,
+    except under a mask of entries.
+    """
+
+    eps: float = eqx.field(default=0.0, static=True)
+
+    def deviance(self, x, mu):
+        return 0.5 * (x - mu) ** 2
+
+    def halves(self, x, mu):
+        return Split(mu, x)
+
+    @property
+    def powers(self):
+        return 2, 1
+
+    def code_split(self, x, w, v=None):
+        if not _by_row(v):
+            return super().code_split(x, w, v)
+        xw, ww = _weigh(x @ w.T, v), w @ w.T
+        return lambda h: Split(_weigh(h @ ww, v), xw)
+
+    def stats(self, x, h, w, v=None):
+        if not _by_row(v):
+            return super().stats(x, h, w, v)
+        weighted = _weigh(h, v).T
+        return weighted @ x, weighted @ h
+
+    def basis_split(self, stats, w):
+        if isinstance(stats, Split):
+            return stats
+        hx, hh = stats
+        return Split(hh @ w, hx)
+
+    def null(self, x, v, rows, columns, total):
+        """Squared error is measured against zero: uncentred explained variance."""
+        return jnp.sum(_weigh(self.deviance(x, jnp.zeros_like(x)), v))
+
+
+class KL(AbstractLoss):
+    """Generalised Kullback-Leibler divergence, ``sum x log(x / mu) - x + mu``: half the deviance of
+    a Poisson model. Made for raw counts.
+
+    Parameters
+    ----------
+    eps : float
+        Floor of the reconstruction. Without a background, or where the objective is bounded, it
+        only guards a division by zero.
+    """
+
+    eps: float = eqx.field(default=1e-16, static=True)
+
+    def deviance(self, x, mu):
+        # two xlogy and not xlogy(x, x / mu): the latter has NaN gradients at x = 0
+        return xlogy(x, x) - xlogy(x, mu) - x + mu
+
+    def halves(self, x, mu):
+        return Split(jnp.ones_like(x), x / mu)
+
+    @property
+    def powers(self):
+        return 1, 0
+
+    # The positive half is a plain sum: no matrix of ones is built or multiplied.
+    def code_split(self, x, w, v=None):
+        pos = _weigh(w.sum(1)[None], v) if _by_row(v) else v @ w.T  # pyright: ignore
+        return lambda h: Split(pos, _weigh(x / self.mean(h, w), v) @ w.T)
+
+    def stats(self, x, h, w, v=None):
+        pos = _weigh(h, v).sum(0)[:, None] if _by_row(v) else h.T @ v  # pyright: ignore
+        return Split(pos, h.T @ _weigh(x / self.mean(h, w), v))
+
+
+class Beta(AbstractLoss):
+    """Beta-divergence; ``b = 2`` is squared error, ``b -> 1`` generalised KL.
+
+    Parameters
+    ----------
+    b : float
+        Above 0, and not 1 (use `KL`). At most 1.5 or so keeps the contrast's cost bounded for less
+        than squared error's weight on large values.
+    eps : float
+        Floor of the reconstruction.
+
+    Raises
+    ------
+    ValueError
+        If ``b`` is not positive or is 1.
+    """
+
+    b: Array = eqx.field(converter=jnp.asarray)
+    eps: float = eqx.field(default=1e-16, static=True)
+
+    def __check_init__(self):
+        if not isinstance(self.b, jax.core.Tracer) and (self.b <= 0 or self.b == 1):
+            raise ValueError(
+                f"Beta(b) needs b > 0 and b != 1, found {float(self.b)}; for b = 1 use KL()"
+            )
+
+    def deviance(self, x, mu):
+        b = self.b.astype(x.dtype)
+        return (x**b + (b - 1) * mu**b - b * x * mu ** (b - 1)) / (b * (b - 1))
+
+    def halves(self, x, mu):
+        pos = mu ** (self.b.astype(x.dtype) - 1)
+        return Split(pos, x * pos / mu)
+
+    @property
+    def powers(self):
+        return jnp.maximum(self.b, 1), jnp.minimum(self.b - 1, 1)
+
+
+class NegativeBinomial(AbstractLoss):
+    """Negative binomial deviance / 2 with given dispersion; for overdispersed raw counts.
+
+    Parameters
+    ----------
+    dispersion : float or array (g,)
+        ``variance = mu + dispersion mu^2`` (the edgeR and DESeq2 convention; the inverse of the
+        ``size`` or ``theta`` of other tools). Above 0.
+    eps : float
+        Floor of the reconstruction.
+
+    Raises
+    ------
+    ValueError
+        If a dispersion is not positive.
+    """
+
+    dispersion: Array = eqx.field(converter=jnp.asarray)
+    eps: float = eqx.field(default=1e-16, static=True)
+
+    def __check_init__(self):
+        d = self.dispersion
+        if not isinstance(d, jax.core.Tracer) and not bool(jnp.all(d > 0)):
+            raise ValueError(
+                f"NegativeBinomial(dispersion) needs values above 0, found {float(d.min())}; "
+                "for no overdispersion use KL()"
+            )
+
+    def deviance(self, x, mu):
+        r = 1 / self.dispersion.astype(x.dtype)
+        return xlogy(x, x) - xlogy(x, mu) - (x + r) * (jnp.log(x + r) - jnp.log(mu + r))
+
+    def halves(self, x, mu):
+        r = 1 / self.dispersion.astype(x.dtype)
+        return Split((x + r) / (mu + r), x / mu)
+
+    @property
+    def powers(self):
+        return 1, 0

@@ -1,0 +1,235 @@
+"""What an objective is: a list of terms; and what follows from that list."""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, PyTree
+
+from bcnmf_jax.chunks import chunk_rows, scan_rows
+from bcnmf_jax.losses import AbstractLoss
+from bcnmf_jax.penalties import AbstractPenalty, apply
+from bcnmf_jax.split import Split
+from bcnmf_jax.terms import Path, Rows, Term, by_codes, get, put
+
+Data = dict[str, Any]
+Blocks = dict[str, Any]
+
+
+class AbstractObjective(eqx.Module):
+    """A factorisation method.
+
+    ``terms`` is the method. From it derive the costs, the split gradients, and with them every
+    solver. Blocks are a dictionary: ``"basis"``, an array ``(K, g)`` or a dictionary of them, and
+    the codes ``(rows, K)`` of each data set under the name of that data set. K counts the rank's
+    components first and then ``extra`` shared or frozen ones.
+
+    A component that is 0 at the start stays 0 under every solver: so ranks, and components that a
+    data set may not use, are masked.
+    """
+
+    loss: eqx.AbstractVar[AbstractLoss]
+    penalties: eqx.AbstractVar[tuple[AbstractPenalty, ...]]
+
+    @abstractmethod
+    def terms(self, data: Data) -> list[Term]:
+        """The misfits of whatever data sets are present, and who pays for them."""
+
+    @property
+    def extra(self) -> int:
+        """Number of components beside those that ``rank`` counts; they come last."""
+        return 0
+
+    @property
+    def frozen(self) -> int:
+        """Number of trailing components whose basis rows do not move."""
+        return 0
+
+    def features(self, data: Data) -> PyTree:
+        """Number of features of each array of the basis."""
+        return jax.tree.map(
+            lambda r: r.x.shape[1], data["target"], is_leaf=lambda r: isinstance(r, Rows)
+        )
+
+    def prepare_basis(self, data: Data, basis: PyTree, key: Key[Array, ""]) -> PyTree:
+        """The starting basis from a drawn one; here a method fits what it will freeze."""
+        return basis
+
+    def basis_penalty(self, basis: PyTree) -> tuple[Any, Any]:
+        """Value and split gradient of what the basis pays beside misfits (None where nothing)."""
+        mine = [p for p in self.penalties if p.block == "basis"]
+        value = sum(p.value(w) for p in mine for w in jax.tree.leaves(basis))
+        return value, apply(self.penalties, "basis", basis)
+
+    @property
+    def basis_powers(self) -> list[tuple[Any, Any]]:
+        """Powers of what ``basis_penalty`` adds; see `AbstractLoss.powers`."""
+        return [p.powers for p in self.penalties if p.block == "basis"]
+
+    @property
+    def scale_free(self) -> bool:
+        """Whether the scale may move between basis and codes without a change of any cost."""
+        return all(p.scale_free for p in self.penalties)
+
+
+def exponent(powers: list[tuple[Any, Any]]) -> Any:
+    """Exponent of a multiplicative update that does not raise a cost of these powers."""
+    tops, bottoms = zip(*powers, strict=True)
+    if all(isinstance(p, int) for p in (*tops, *bottoms)):
+        return 1 / (max(tops) - min(bottoms))
+    top, bottom = jnp.asarray(tops[0]), jnp.asarray(bottoms[0])
+    for p, q in powers[1:]:
+        top, bottom = jnp.maximum(top, p), jnp.minimum(bottom, q)
+    return 1 / (top - bottom)
+
+
+def code_exponent(objective: AbstractObjective, path: Path, group: list[Term]) -> Any:
+    """Exponent for the codes at ``path``."""
+    mine = [p.powers for p in objective.penalties if p.block == path[0]]
+    return exponent([*(t.loss.powers for t in group), *mine])
+
+
+def basis_exponent(objective: AbstractObjective, terms: list[Term]) -> Any:
+    """Exponent for the basis."""
+    return exponent([*(t.loss.powers for t in terms), *objective.basis_powers])
+
+
+def code_split(objective: AbstractObjective, group: list[Term], chunk: list[Rows], basis: PyTree):
+    """Function from the codes of a chunk to their split gradient: misfits and penalties."""
+    parts = [t.code_split(rows, basis) for t, rows in zip(group, chunk, strict=True)]
+
+    def at(codes: Array) -> Split:
+        s = sum((part(codes) for part in parts[1:]), parts[0](codes))
+        penalty = apply(objective.penalties, group[0].codes[0], codes)
+        return s if penalty is None else s + penalty
+
+    return at
+
+
+def basis_split(objective: AbstractObjective, terms: list[Term], stats: list, basis: PyTree):
+    """Split gradient of every array of the basis from the summed stats of every term."""
+    parts = [t.basis_split(s, basis) for t, s in zip(terms, stats, strict=True)]
+    penalty = objective.basis_penalty(basis)[1]
+    if penalty is not None:
+        parts.append(penalty)
+    add = lambda *s: sum(s[1:], s[0])  # noqa: E731
+    return jax.tree.map(add, *parts, is_leaf=lambda s: isinstance(s, Split))
+
+
+def default_chunk(group: list[Term]) -> int:
+    """Rows in a chunk of all data that share some codes."""
+    return chunk_rows(
+        sum(t.rows.x.shape[1] for t in group), max(t.rows.x.dtype.itemsize for t in group)
+    )
+
+
+def visit_rows(group: list[Term], codes: Array, basis: PyTree, update, chunk: int | None = None):
+    """Pass over the rows of a group, by chunks.
+
+    Parameters
+    ----------
+    update : callable
+        ``update(rows, codes) -> codes, out``: the codes at which the stats are taken, and what to
+        return for these rows.
+
+    Returns
+    -------
+    out : Array (n, ...)
+    stats : list
+        Per term, the contribution of all rows to the basis' split gradient.
+    """
+
+    def visit(total, piece):
+        rows, codes = piece
+        codes, out = update(rows, codes)
+        stats = [t.stats(r, codes, basis) for t, r in zip(group, rows, strict=True)]
+        return jax.tree.map(jnp.add, total, stats), out
+
+    rows = [t.rows for t in group]
+    shapes = jax.eval_shape(
+        lambda r, c: [t.stats(a, c, basis) for t, a in zip(group, r, strict=True)], rows, codes
+    )
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    stats, out = scan_rows(visit, zeros, (rows, codes), chunk or default_chunk(group))
+    return out, stats
+
+
+def split(objective: AbstractObjective, data: Data, blocks: Blocks, path: Path) -> Any:
+    """Split gradient of one block with respect to its own cost.
+
+    Parameters
+    ----------
+    path : tuple
+        ``("basis",)``, ``("target",)``, ``("background", 0)``, ...
+    """
+    terms, basis = objective.terms(data), blocks["basis"]
+    if path == ("basis",):
+        stats = [t.stats(t.rows, get(blocks, t.codes), basis) for t in terms]
+        return basis_split(objective, terms, stats, basis)
+    group = by_codes(terms)[path]
+    return code_split(objective, group, [t.rows for t in group], basis)(get(blocks, path))
+
+
+def misfits(terms: list[Term], blocks: Blocks) -> list[Array]:
+    """The misfit of every term, by chunks."""
+
+    def one(term: Term) -> Array:
+        def visit(total, piece):
+            return total + term.value(piece[0], piece[1], blocks["basis"]), ()
+
+        rows = (term.rows, get(blocks, term.codes))
+        return scan_rows(visit, jnp.zeros((), term.rows.x.dtype), rows, default_chunk([term]))[0]
+
+    return [one(t) for t in terms]
+
+
+def assemble(objective: AbstractObjective, terms: list[Term], values: list, blocks: Blocks) -> dict:
+    """Per-block costs from the misfits; nested as the blocks are."""
+    costs = blocks
+    for path, group in by_codes(terms).items():
+        codes = get(blocks, path)
+        own = sum(v for t, v in zip(terms, values, strict=True) if t.codes == path)
+        own += sum(p.value(codes) for p in objective.penalties if p.block == group[0].codes[0])
+        costs = put(costs, path, own)
+    paid = sum(jnp.asarray(t.pays, v.dtype) * v for t, v in zip(terms, values, strict=True))
+    return {**costs, "basis": paid + objective.basis_penalty(blocks["basis"])[0]}
+
+
+def costs(objective: AbstractObjective, data: Data, blocks: Blocks) -> dict:
+    """What each block minimises: codes their own misfit, the basis the signed sum."""
+    terms = objective.terms(data)
+    return assemble(objective, terms, misfits(terms, blocks), blocks)
+
+
+def is_frozen(objective: AbstractObjective, width: int) -> Array:
+    """Which of ``width`` basis rows do not move, as a column."""
+    return (jnp.arange(width) >= width - objective.frozen)[:, None]
+
+
+def canonical(objective: AbstractObjective, blocks: Blocks) -> Blocks:
+    """Basis rows at unit sum (over all arrays of the basis together), their scale in the codes.
+
+    Frozen rows, and rows that are 0, are left as they are.
+    """
+    leaves = jax.tree.leaves(blocks["basis"])
+    total = sum(w.sum(1) for w in leaves[1:]) + leaves[0].sum(1)
+    keep = (total == 0) | is_frozen(objective, total.shape[0])[:, 0]
+    total = jnp.where(keep, 1, total)
+    codes = {k: jax.tree.map(lambda h: h * total, v) for k, v in blocks.items() if k != "basis"}
+    return {"basis": jax.tree.map(lambda w: w / total[:, None], blocks["basis"]), **codes}
+
+
+def truncate(objective: AbstractObjective, blocks: Blocks, rank: Array | int) -> Blocks:
+    """Blocks with the components from ``rank`` to the largest rank at 0: a rank is a mask."""
+    width = jax.tree.leaves(blocks["basis"])[0].shape[0]
+    j = jnp.arange(width)
+    live = (j < rank) | (j >= width - objective.extra)
+    codes = {
+        k: jax.tree.map(lambda h: jnp.where(live, h, 0), v)
+        for k, v in blocks.items()
+        if k != "basis"
+    }
+    basis = jax.tree.map(lambda w: jnp.where(live[:, None], w, 0), blocks["basis"])
+    return {"basis": basis, **codes}

@@ -1,0 +1,73 @@
+"""Background first: a basis of the background, frozen, and target components beyond it."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from bcnmf_jax.fit import Stop, run
+from bcnmf_jax.init import start
+from bcnmf_jax.losses import AbstractLoss, Frobenius
+from bcnmf_jax.objective import AbstractObjective
+from bcnmf_jax.objectives.contrastive import Contrastive, backgrounds
+from bcnmf_jax.objectives.nmf import NMF
+from bcnmf_jax.penalties import AbstractPenalty
+from bcnmf_jax.solvers import MU
+from bcnmf_jax.terms import Rows
+
+
+class BackgroundFirst(AbstractObjective):
+    """``min over W, H, max over G: D(X | H [W; B]) - alpha n / m D(Y | G [W; B])`` with B fitted
+    to the background alone and frozen.
+
+    G may leave the target components out, so that the cost is at least ``-a D(Y | G_B B)`` for
+    every alpha, loss and W. The codes of both sets are read on all components at once.
+
+    Parameters
+    ----------
+    background_rank : int
+        Number of background components, fitted by `init` and last among the components; ``rank``
+        counts the target components. Err on the high side.
+    alpha : float, or one value per background
+        Contrast per sample; insures against a poor basis of the background, harms where the
+        background holds some of the target's program.
+    loss : AbstractLoss
+    penalties : tuple of AbstractPenalty
+    """
+
+    background_rank: int = eqx.field(static=True)
+    alpha: Array = eqx.field(default=0.0, converter=jnp.asarray)
+    loss: AbstractLoss = eqx.field(default_factory=Frobenius)
+    penalties: tuple[AbstractPenalty, ...] = ()
+
+    @property
+    def extra(self):
+        return self.background_rank
+
+    @property
+    def frozen(self):
+        return self.background_rank
+
+    def terms(self, data):
+        return Contrastive(self.alpha, self.loss).terms(data)
+
+    def prepare_basis(self, data, basis, key):
+        """The drawn basis with NMF of the background (all of them stacked) in its last rows."""
+        rows = [r for _, r in backgrounds(data)]
+        if not rows:
+            raise ValueError('BackgroundFirst needs data["background"]')
+        weights = None
+        if any(r.v is not None for r in rows):
+            full = [jnp.ones_like(r.x[:, :1]) if r.v is None else r.v for r in rows]
+            wide = max(v.shape[1] for v in full)
+            full = [jnp.broadcast_to(v, (v.shape[0], max(wide, 1))) for v in full]
+            weights = jnp.concatenate(full)
+        stacked = {"target": Rows(jnp.concatenate([r.x for r in rows]), weights)}
+        plain = NMF(self.loss)
+        blocks = start(
+            plain, stacked, self.background_rank, jax.random.fold_in(key, 2**31 - 3), "random"
+        )
+        stop = Stop(tol=1e-4, max_steps=1000)
+        found = run(plain, stacked, blocks, MU(inner_steps=2), stop, looks=1)
+        count = basis.shape[0] - self.background_rank
+        return jnp.concatenate([basis[:count], found.blocks["basis"]])

@@ -1,0 +1,49 @@
+"""Several modalities of the same samples: codes are shared, each modality has a basis."""
+
+from functools import partial
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from bcnmf_jax.losses import AbstractLoss, Frobenius
+from bcnmf_jax.objective import AbstractObjective
+from bcnmf_jax.penalties import AbstractPenalty
+from bcnmf_jax.terms import Term
+
+
+def modality(basis, name):
+    return basis[name]
+
+
+class Multimodal(AbstractObjective):
+    """``sum over modalities q: D(X_q | H W_q) - alpha n / m D(Y_q | G W_q)`` (bcNMF for two
+    modalities, any number here).
+
+    Data are dictionaries by modality, ``{"target": {"rna": X1, "protein": X2}, "background":
+    {...}}``, and so is the basis. Rows are the same samples in every modality.
+
+    Parameters
+    ----------
+    alpha : float
+        Contrast per sample, the same for all modalities.
+    loss : AbstractLoss, or dict of them by modality
+    penalties : tuple of AbstractPenalty
+    """
+
+    alpha: Array = eqx.field(default=1.0, converter=jnp.asarray)
+    loss: AbstractLoss | dict[str, AbstractLoss] = eqx.field(default_factory=Frobenius)
+    penalties: tuple[AbstractPenalty, ...] = ()
+
+    def terms(self, data):
+        sizes = {k: next(iter(rows.values())).size for k, rows in data.items()}
+        both = "target" in data and "background" in data
+        a = self.alpha * sizes["target"] / sizes["background"] if both else 0.0
+        return [
+            Term(rows, (name,), self._loss(q), pays, mix=partial(modality, name=q))
+            for name, pays in (("target", 1.0), ("background", -a))
+            for q, rows in data.get(name, {}).items()
+        ]
+
+    def _loss(self, q):
+        return self.loss[q] if isinstance(self.loss, dict) else self.loss

@@ -1,0 +1,209 @@
+"""Solvers: what one step does to the blocks. The loop around it is in `fit`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PyTree
+
+from bcnmf_jax.objective import (
+    AbstractObjective,
+    Blocks,
+    Data,
+    basis_exponent,
+    basis_split,
+    canonical,
+    code_exponent,
+    code_split,
+    is_frozen,
+    visit_rows,
+)
+from bcnmf_jax.split import Split
+from bcnmf_jax.terms import by_codes, get, put
+
+
+class AbstractSolver(eqx.Module):
+    """One step of a method, applied to any objective."""
+
+    @abstractmethod
+    def init(self, objective: AbstractObjective, data: Data, blocks: Blocks) -> PyTree:
+        """State before the first step."""
+
+    @abstractmethod
+    def step(
+        self, objective: AbstractObjective, data: Data, blocks: Blocks, state: PyTree
+    ) -> tuple[Blocks, PyTree]:
+        """Blocks and state after a step."""
+
+
+def multiply(a: Array, s: Split, power: Any) -> Array:
+    """Multiplicative update: ``a * (neg / pos) ** power``."""
+    if isinstance(power, int | float) and power == 1:
+        return a * s.ratio
+    return a * s.ratio ** jnp.asarray(power, a.dtype)
+
+
+class MU(AbstractSolver):
+    """Multiplicative updates, Gauss-Seidel: the codes of every data set, then the basis.
+
+    Each step normalises the basis rows to unit sum and moves the scale to the codes, to which the
+    updates are equivariant (unless a penalty is not).
+
+    Parameters
+    ----------
+    damping : float
+        Exponent in (0, 1] of every factor, times the one that descent asks for (1 for the
+        published losses).
+    inner_steps : int
+        Code updates per basis update, at least 1. Squared error forms its products once per pass,
+        so that further inner steps cost little.
+    chunk : int, optional
+        Rows visited at a time; by default what fits the caches.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+    """
+
+    damping: float = eqx.field(default=1.0, static=True)
+    inner_steps: int = eqx.field(default=1, static=True)
+    chunk: int | None = eqx.field(default=None, static=True)
+
+    def __check_init__(self):
+        if not 0 < self.damping <= 1:
+            raise ValueError(f"MU(damping) must be in (0, 1], found {self.damping}")
+        if self.inner_steps < 1:
+            raise ValueError(f"MU(inner_steps) must be at least 1, found {self.inner_steps}")
+        if self.chunk is not None and self.chunk < 1:
+            raise ValueError(f"MU(chunk) must be at least 1 row, found {self.chunk}")
+
+    def init(self, objective, data, blocks):
+        return None
+
+    def codes(self, objective: AbstractObjective, data: Data, blocks: Blocks):
+        """Update all codes; also the list of terms and the stats of each, in the same order."""
+        terms, stats = [], []
+        for path, group in by_codes(objective.terms(data)).items():
+            power = self.damping * code_exponent(objective, path, group)
+
+            def update(rows, codes, group=group, power=power):
+                at = code_split(objective, group, rows, blocks["basis"])
+                for _ in range(self.inner_steps):
+                    codes = multiply(codes, at(codes), power)
+                return codes, codes
+
+            codes, sums = visit_rows(
+                group, get(blocks, path), blocks["basis"], update, self.chunk
+            )
+            blocks = put(blocks, path, codes)
+            terms, stats = terms + group, stats + sums
+        return blocks, terms, stats
+
+    def step(self, objective, data, blocks, state):
+        blocks, terms, stats = self.codes(objective, data, blocks)
+        power = self.damping * basis_exponent(objective, terms)
+        splits = basis_split(objective, terms, stats, blocks["basis"])
+
+        def update(w, s):
+            return jnp.where(is_frozen(objective, w.shape[0]), w, multiply(w, s, power))
+
+        blocks = {**blocks, "basis": jax.tree.map(update, blocks["basis"], splits)}
+        return (canonical(objective, blocks) if objective.scale_free else blocks), state
+
+
+class Codes(MU):
+    """The codes alone, with the basis as it is: how a fit reads data (`transform`)."""
+
+    def step(self, objective, data, blocks, state):
+        return self.codes(objective, data, blocks)[0], state
+
+
+class _Positive(eqx.Module):
+    """How a nonnegative block is written as an unconstrained one."""
+
+    kind: str = eqx.field(static=True)
+
+    def to(self, a):
+        if self.kind == "softplus":
+            return a + jnp.log(-jnp.expm1(-a))
+        return jnp.log(a) if self.kind == "log" else a
+
+    def back(self, theta):
+        if self.kind == "softplus":
+            return jax.nn.softplus(theta)
+        return jnp.exp(theta) if self.kind == "log" else theta
+
+
+class Optax(AbstractSolver):
+    """Any optax transformation, as simultaneous gradient steps of every block on its own cost.
+
+    Parameters
+    ----------
+    transform : optax.GradientTransformation
+        For instance ``optax.adam(1e-2)``.
+    parametrisation : {"projected", "softplus", "log"}
+        Steps on the blocks followed by a projection to 0 and above, or on unconstrained blocks of
+        which they are the softplus or the exponential.
+    chunk : int, optional
+        As in `MU`.
+
+    Notes
+    -----
+    Before the first step the codes take one multiplicative update, which gives them their scale.
+    Multiplicative updates are indifferent to the scale of their start; gradient steps are not.
+
+    Raises
+    ------
+    ValueError
+        If the parametrisation is unknown.
+    """
+
+    transform: optax.GradientTransformation = eqx.field(static=True)
+    parametrisation: Literal["projected", "softplus", "log"] = eqx.field(
+        default="projected", static=True
+    )
+    chunk: int | None = eqx.field(default=None, static=True)
+
+    def __check_init__(self):
+        if self.parametrisation not in ("projected", "softplus", "log"):
+            raise ValueError(
+                "Optax(parametrisation) must be 'projected', 'softplus' or 'log', found "
+                f"{self.parametrisation!r}"
+            )
+
+    def init(self, objective, data, blocks):
+        live = jax.tree.map(lambda a: a > 0, blocks)
+        blocks, _ = Codes(chunk=self.chunk).step(objective, data, blocks, None)
+        to = _Positive(self.parametrisation).to
+        floor = lambda a, on: jnp.where(on, jnp.maximum(a, jnp.finfo(a.dtype).tiny), 1)  # noqa: E731
+        theta = jax.tree.map(lambda a, on: to(floor(a, on)), blocks, live)
+        return theta, live, self.transform.init(theta)
+
+    def step(self, objective, data, blocks, state):
+        theta, live, inner = state
+        back = _Positive(self.parametrisation).back
+        read = lambda t: jax.tree.map(lambda a, on: jnp.where(on, back(a), 0), t, live)  # noqa: E731
+        blocks, pull = jax.vjp(read, theta)
+        grads, terms, stats = blocks, [], []
+        for path, group in by_codes(objective.terms(data)).items():
+
+            def slope(rows, codes, group=group):
+                return codes, code_split(objective, group, rows, blocks["basis"])(codes).grad
+
+            out, sums = visit_rows(group, get(blocks, path), blocks["basis"], slope, self.chunk)
+            grads = put(grads, path, out)
+            terms, stats = terms + group, stats + sums
+        splits = basis_split(objective, terms, stats, blocks["basis"])
+        move = lambda w, s: jnp.where(is_frozen(objective, w.shape[0]), 0, s.grad)  # noqa: E731
+        grads = {**grads, "basis": jax.tree.map(move, blocks["basis"], splits)}
+        updates, inner = self.transform.update(pull(grads)[0], inner, theta)
+        theta = optax.apply_updates(theta, updates)
+        if self.parametrisation == "projected":
+            theta = jax.tree.map(lambda a: jnp.maximum(a, 0), theta)
+        return read(theta), (theta, live, inner)

@@ -1,0 +1,142 @@
+"""Sweeps: alpha x rank x restart in one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Key
+
+from bcnmf_jax.chunks import BYTES, chunk_rows
+from bcnmf_jax.data import prepare
+from bcnmf_jax.fit import Fit, Stop, run
+from bcnmf_jax.init import Method, start
+from bcnmf_jax.losses import AbstractLoss, Frobenius
+from bcnmf_jax.objective import AbstractObjective, Data, truncate
+from bcnmf_jax.solvers import MU, AbstractSolver
+
+COLUMNS = 256
+"""Columns of codes side by side from which a matrix product gains nothing by more."""
+
+
+def default_batch(data: Data, loss: AbstractLoss | None, width: int) -> int:
+    """Fits to run side by side.
+
+    Squared error shares its products with the data, so that fits side by side fill the matrix
+    units. Other losses form a reconstruction per fit: side by side only while those fit the cache.
+    """
+    x = jax.tree.leaves(data)[0]
+    if isinstance(loss, Frobenius):
+        return max(COLUMNS // width, 1)
+    rows = min(x.shape[0], chunk_rows(x.shape[1], x.dtype.itemsize))
+    return max(min(BYTES // (rows * x.shape[1] * x.dtype.itemsize), COLUMNS // width), 1)
+
+
+@eqx.filter_jit
+def _sweep(make, data, alphas, ranks, keys, loss, kwargs, solver, stop, static) -> Fit:
+    widest, looks, batch, method = static
+    shape = (alphas.shape[0], ranks.shape[0], keys.shape[0])
+
+    def build(alpha) -> AbstractObjective:
+        return make(alpha=alpha, loss=loss, **kwargs)
+
+    # The start depends on neither alpha nor rank (a smaller rank is a mask).
+    starts = lax.map(lambda key: start(build(alphas[0]), data, widest, key, method), keys)
+
+    def one(index) -> Fit:
+        a, r, s = jnp.unravel_index(index, shape)
+        objective = build(alphas[a])
+        blocks = jax.tree.map(lambda leaf: leaf[s], starts)
+        blocks = truncate(objective, blocks, ranks[r])
+        return run(objective, data, blocks, solver, stop, looks)
+
+    count = int(np.prod(shape))
+    batch = min(batch, count)
+    padded = jnp.arange(-(-count // batch) * batch) % count
+    fits = lax.map(jax.vmap(one), padded.reshape(-1, batch))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count].reshape(
+        *shape, *leaf.shape[2:]), fits)
+
+
+def sweep(
+    make: Callable[..., AbstractObjective],
+    data: dict,
+    *,
+    alphas: Sequence[float] | Array | np.ndarray,
+    ranks: Sequence[int] | Array | np.ndarray,
+    keys: Key[Array, " restarts"],
+    loss: AbstractLoss | None = None,
+    solver: AbstractSolver | None = None,
+    stop: Stop | None = None,
+    batch_size: int | None = None,
+    method: Method = "random",
+    weights: dict | None = None,
+    mask: dict | None = None,
+    **kwargs: Any,
+) -> Fit:
+    """Fit every combination of alpha, rank and restart.
+
+    ``sweep(...)[a, r, s]`` equals `fit` from ``init(..., rank=ranks[r], key=keys[s])``. Other
+    alphas, keys and ranks up to the same largest one compile nothing.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(alpha=..., loss=..., **kwargs)`` gives the objective: a class, or a function of a
+        module (a new lambda compiles anew).
+    data : dict
+        See `prepare`.
+    alphas : array (A,), or (A, backgrounds)
+    ranks : array (R,)
+        Numbers of (target) components.
+    keys : array of keys (S,)
+        For instance ``jax.random.split(jax.random.key(0), 20)``.
+    loss : AbstractLoss
+        By default ``Frobenius()``.
+    solver : AbstractSolver
+    stop : Stop
+    batch_size : int, optional
+        Fits side by side; what bounds the memory. By default what the machine does well with.
+    method : {"random", "nndsvd"}
+    weights, mask : dict, optional
+        As in `fit`.
+    **kwargs
+        Passed on to ``make``.
+
+    Returns
+    -------
+    Fit
+        Arrays with leading axes (A, R, S). Components are padded with zeros to the largest rank;
+        shared or frozen ones come after that.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For data as `prepare` says, and for empty or impossible axes.
+    """
+    alphas = jnp.asarray(alphas, float)
+    ranks = np.asarray(ranks)
+    for name, axis in (("alphas", alphas), ("ranks", ranks), ("keys", keys)):
+        if axis.ndim == 0 or axis.shape[0] == 0:
+            raise ValueError(f"{name} must have at least one value along its first axis")
+    if ranks.dtype.kind != "i" or ranks.min() < 1:
+        raise ValueError(f"ranks must be integers of at least 1, found {ranks}")
+    if not isinstance(alphas, jax.core.Tracer) and not bool(jnp.all(alphas >= 0)):
+        raise ValueError("alphas must be at least 0 and finite")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, found {batch_size}")
+    loss = Frobenius() if loss is None else loss
+    stop = Stop() if stop is None else stop
+    rows, widest = prepare(data, weights, mask), int(ranks.max())
+    width = widest + make(alpha=alphas[0], loss=loss, **kwargs).extra
+    batch = batch_size or default_batch(rows, loss, width)
+    static = (widest, stop.looks, batch, method)
+    solver = MU() if solver is None else solver
+    return _sweep(
+        make, rows, alphas, jnp.asarray(ranks), keys, loss, kwargs, solver, stop, static
+    )

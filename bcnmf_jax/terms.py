@@ -1,0 +1,112 @@
+"""Terms: a misfit of some rows, whose codes explain them, and what the basis pays for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from bcnmf_jax.losses import AbstractLoss
+from bcnmf_jax.split import Split
+
+Path = tuple[str | int, ...]
+
+
+def identity(a):
+    return a
+
+
+class Rows(eqx.Module):
+    """Samples, checked and ready: the entries of the ``data`` that an objective sees.
+
+    Attributes
+    ----------
+    x : Array (n, g)
+        Nonnegative values.
+    v : Array (n, 1) or (n, g), optional
+        Weights per sample, or per entry (a mask; ``x`` is 0 where it is 0).
+    """
+
+    x: Array
+    v: Array | None = None
+
+    @property
+    def size(self) -> Array | int:
+        """Number of samples, each counted with its weight; a mask of entries does not shrink it."""
+        return self.x.shape[0] if self.v is None else jnp.sum(jnp.max(self.v, axis=1))
+
+
+class Term(eqx.Module):
+    """``D(x | read(codes) mix(basis))``; its codes pay it in full, the basis ``pays`` times it.
+
+    Attributes
+    ----------
+    rows : Rows
+    codes : tuple
+        Where the codes of these rows stand among the blocks: ``("target",)``,
+        ``("background",)``, ``("background", 1)``, ...
+    loss : AbstractLoss
+    pays : scalar
+        Weight of the misfit in the basis' cost: 1 to reward structure, ``-a`` to repel it.
+    read, mix : callable
+        Linear maps with nonnegative coefficients from codes ``(n, K)`` to ``(n, k)`` and from the
+        basis (an array ``(K, g)`` or a dictionary of them) to ``(k, g)``: which components take
+        part, and how.
+    """
+
+    rows: Rows
+    codes: Path = eqx.field(static=True)
+    loss: AbstractLoss
+    pays: Any = 1.0
+    read: Callable[[Array], Array] = eqx.field(default=identity, static=True)
+    mix: Callable[[Any], Array] = eqx.field(default=identity, static=True)
+
+    def value(self, rows: Rows, codes: Array, basis: PyTree) -> Array:
+        """The misfit of a chunk of rows."""
+        return self.loss.value(rows.x, self.read(codes), self.mix(basis), rows.v)
+
+    def code_split(self, rows: Rows, basis: PyTree) -> Callable[[Array], Split]:
+        """Function from the codes of a chunk to their split gradient."""
+        at = self.loss.code_split(rows.x, self.mix(basis), rows.v)
+
+        def split(codes: Array) -> Split:
+            h, back = jax.vjp(self.read, codes)
+            s = at(h)
+            return Split(*(back(jnp.broadcast_to(a, h.shape))[0] for a in (s.pos, s.neg)))
+
+        return split
+
+    def stats(self, rows: Rows, codes: Array, basis: PyTree) -> Any:
+        """What a chunk contributes to the basis' split gradient; adds over rows."""
+        return self.loss.stats(rows.x, self.read(codes), self.mix(basis), rows.v)
+
+    def basis_split(self, stats: Any, basis: PyTree) -> PyTree:
+        """Split gradient of every array of the basis, times what the basis pays."""
+        w, back = jax.vjp(self.mix, basis)
+        s = jnp.asarray(self.pays, w.dtype) * self.loss.basis_split(stats, w)
+        halves = (back(jnp.broadcast_to(a, w.shape))[0] for a in (s.pos, s.neg))
+        return jax.tree.map(Split, *halves)
+
+
+def get(blocks: PyTree, path: Path) -> Array:
+    """The block at a path."""
+    for part in path:
+        blocks = blocks[part]
+    return blocks
+
+
+def put(blocks: dict, path: Path, value: Array) -> dict:
+    """Blocks with the one at a path replaced; the argument is left as it was."""
+    return eqx.tree_at(lambda b: get(b, path), blocks, value)
+
+
+def by_codes(terms: list[Term]) -> dict[Path, list[Term]]:
+    """Terms grouped by the codes that they share (modalities), in the order of the list."""
+    groups: dict[Path, list[Term]] = {}
+    for term in terms:
+        groups.setdefault(term.codes, []).append(term)
+    return groups
