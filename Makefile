@@ -1,0 +1,75 @@
+# Everything a clone needs: Python 3.11 or newer, make and git.
+#   make setup PYTHON=python3.12     another interpreter
+#   make test ARGS="-k losses"       arguments for pytest
+#   make test WORKERS=8              more test processes (each takes about one core and 1 GB)
+
+PYTHON ?= python3
+OLDEST_PYTHON ?= python3.11
+ARGS ?=
+WORKERS ?= 2
+
+VENV := .venv
+OLDEST := .venv-oldest
+PY := $(VENV)/bin/python
+# All that tests, experiments and the command line import.
+EXTRAS := bio,experiments,cli
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+SOURCES := bcnmf_jax experiments benchmarks tests
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-all test-oldest lint types parity bench paper clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/installed ## create .venv with the package and everything that the targets below import
+
+# The stamps are written last, so that an interrupted install is done again.
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "Python 3.11 or newer is needed; '$(PYTHON)' is not: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PY) $(PIP_INSTALL) -e '.[$(EXTRAS),dev]'
+	@touch $@
+
+$(OLDEST)/installed: pyproject.toml constraints-oldest.txt
+	@$(OLDEST_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo \
+	  "Python 3.11, the oldest one supported, is needed: make test-oldest OLDEST_PYTHON=/path/to/python3.11"; exit 1; }
+	$(OLDEST_PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python $(PIP_INSTALL) -c constraints-oldest.txt -e '.[$(EXTRAS),test]'
+	@touch $@
+
+demo: setup ## bcNMF against PCA, cPCA and NMF on data that needs no download (QUICK=1: smaller)
+	$(PY) -m experiments.demo $(if $(QUICK),--quick)
+
+test: setup ## the test suite without the slow tests
+	$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+test-all: setup ## the test suite with the slow tests
+	$(PY) -m pytest -n $(WORKERS) -m "not gpu" $(ARGS)
+
+test-oldest: $(OLDEST)/installed ## the test suite on the declared lower bounds, in .venv-oldest
+	$(OLDEST)/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: setup ## ruff: rules and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: setup ## pyright
+	$(PY) -m pyright --pythonpath $(PY)
+
+parity: setup ## how closely the solvers agree with the published equations and scikit-learn
+	$(PY) -m tests.parity
+
+bench: setup ## the benchmarks against the published loop (TORCH_PYTHON=... where torch is elsewhere)
+	$(PY) -m benchmarks compile
+	$(PY) -m benchmarks iteration
+
+paper: setup ## tables and figures from the recorded rows
+	$(PY) -m experiments.tables
+	$(PY) -m experiments.figures
+
+clean: ## remove environments, caches and build output (recorded rows, tables and figures stay)
+	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

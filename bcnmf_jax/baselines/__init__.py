@@ -1,0 +1,27 @@
+"""Methods to compare with: PCA, contrastive PCA, generalised contrastive PCA and NMF.
+
+All share one signature, ``name(target, background, rank, *, seed=0, ...) -> Baseline``.
+"""
+
+from bcnmf_jax.baselines.contrast import (
+    CPCA_GRID,
+    cpca,
+    cpca_auto_alphas,
+    cpca_medoids,
+    cpca_path,
+)
+from bcnmf_jax.baselines.nonnegative import nmf
+from bcnmf_jax.baselines.result import Baseline
+from bcnmf_jax.baselines.spectral import gcpca, pca
+
+__all__ = [
+    "CPCA_GRID",
+    "Baseline",
+    "cpca",
+    "cpca_auto_alphas",
+    "cpca_medoids",
+    "cpca_path",
+    "gcpca",
+    "nmf",
+    "pca",
+]

@@ -1,0 +1,302 @@
+"""`BCNMF`: the method behind scikit-learn's interface."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from bcnmf_jax.data import DataWarning
+from bcnmf_jax.fit import Stop, result_name
+from bcnmf_jax.losses import KL, AbstractLoss, Frobenius
+from bcnmf_jax.objectives import NMF, BackgroundFirst, Contrastive, SharedTarget
+from bcnmf_jax.sweep import sweep
+from bcnmf_jax.transform import game_value, transform
+
+LOSSES = {"frobenius": Frobenius, "kl": KL}
+OBJECTIVES = ("nmf", "contrastive", "published", "shared_target", "background_first")
+
+
+class CollapsedWarning(DataWarning):
+    """A fit whose basis no longer describes the target."""
+
+
+def _nmf(alpha, loss) -> NMF:
+    return NMF(loss)
+
+
+class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Background-contrastive NMF: components of a target that a background lacks.
+
+    Without a background, the contrastive and the shared + target objective are plain NMF.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of target components.
+    alpha : float
+        Contrast per sample, at least 0.
+    loss : {"frobenius", "kl"} or AbstractLoss
+        Squared error (for log-normalised or continuous data) or generalised KL (for counts).
+    objective : {"nmf", "contrastive", "published", "shared_target", "background_first"}
+        "contrastive" is bounded below for every loss: squared error takes the published form; any
+        other loss, whose published form is unbounded, takes it beside one frozen component of the
+        background (`BackgroundFirst` of background rank 1). "published" takes the published form
+        with every loss.
+    n_background_components : int
+        Shared or background components of the last two objectives.
+    n_restarts : int
+        Random starts, fitted together; kept is, among those that did not collapse, the one of
+        lowest game value (`game_value`).
+    random_state : int, RandomState or None
+    tol, max_iter : float, int
+        As ``tol`` and ``max_steps`` of `Stop`.
+
+    Attributes
+    ----------
+    components_ : ndarray (n_components, n_features)
+        Target components, rows of unit sum.
+    background_components_ : ndarray (any, n_features)
+        Shared or frozen components; none for the published form and plain NMF.
+    result_ : str
+        "converged", "max_steps", "nonfinite" or "collapsed", of the restart kept.
+    diagnostics_ : dict
+        Explained variance of target and background, dead features and components; see `diagnose`.
+    restarts_ : dict of ndarray (n_restarts,)
+        ``value`` (game value) and ``result`` of every restart.
+    n_iter_ : int
+        Steps of the restart kept.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Examples
+    --------
+    >>> import bcnmf_jax as bj
+    >>> d = bj.datasets.beta_simulation(beta=8, n=200, genes=500)
+    >>> model = bj.BCNMF(n_components=2, alpha=2.0, random_state=0)
+    >>> codes = model.fit(d.target, background=d.background).transform(d.target)
+    """
+
+    def __init__(
+        self,
+        n_components: int = 10,
+        *,
+        alpha: float = 1.0,
+        loss: str | AbstractLoss = "frobenius",
+        objective: str = "contrastive",
+        n_background_components: int = 10,
+        n_restarts: int = 8,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        max_iter: int = 500,
+    ):
+        self.n_components = n_components
+        self.alpha = alpha
+        self.loss = loss
+        self.objective = objective
+        self.n_background_components = n_background_components
+        self.n_restarts = n_restarts
+        self.random_state = random_state
+        self.tol = tol
+        self.max_iter = max_iter
+
+    def fit(self, X, y=None, *, background=None):
+        """Fit target components.
+
+        Parameters
+        ----------
+        X : array (n_samples, n_features)
+            The target.
+        y : ignored
+        background : array (n_background, n_features), optional
+            Or a list of several.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            For parameters out of range and for data that `prepare` refuses.
+        """
+        self._check_parameters()
+        X = self._check_target(X, reset=True)
+        data = {"target": X}
+        if background is not None:
+            data["background"] = self._check_background(background, X.dtype)
+        seed = self._seed()
+        with jax.enable_x64(X.dtype == np.float64):
+            make, extra = self._make(background is not None)
+            loss = self._loss()
+            key = jax.random.key(seed)
+            keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(self.n_restarts))
+            fits = sweep(
+                make, data, alphas=[self.alpha], ranks=[self.n_components], keys=keys, loss=loss,
+                stop=Stop(self.tol, self.max_iter), **extra,
+            )  # fmt: skip
+            fits = jax.tree.map(lambda leaf: leaf[0, 0], fits)
+            model = make(alpha=self.alpha, loss=loss, **extra)
+            part = lambda r: jax.tree.map(lambda leaf: leaf[r], fits.blocks)  # noqa: E731
+            values = [game_value(model, data, part(r)) for r in range(self.n_restarts)]
+            self._keep(fits, np.asarray(values, float))
+        return self
+
+    def _keep(self, fits, values):
+        """Keep the restart of lowest value among those with the best kind of result."""
+        results = np.atleast_1d(result_name(fits.result))
+        values = np.where(np.isfinite(values), values, np.inf)
+        rank = np.select([results == "nonfinite", results == "collapsed"], [2, 1], 0)
+        best = int(np.lexsort((values, rank))[0])
+        basis = np.asarray(fits.blocks["basis"][best])
+        self.components_ = basis[: self.n_components]
+        self.background_components_ = basis[self.n_components :]
+        self.result_ = str(results[best])
+        self.diagnostics_ = {k: np.asarray(v[best])[()] for k, v in fits.diagnostics.items()}
+        self.restarts_ = {"value": values, "result": results}
+        self.n_iter_ = int(fits.steps[best])
+        if self.result_ in ("collapsed", "nonfinite"):
+            warnings.warn(
+                f"every restart ended {self.result_}: the components do not describe the target "
+                f"(X explained {self.diagnostics_['x_explained']:.2g}); lower alpha "
+                f"(now {self.alpha}), use objective='background_first', or check the background",
+                CollapsedWarning,
+                stacklevel=3,
+            )
+        elif self.result_ == "max_steps":
+            warnings.warn(
+                f"not converged after {self.n_iter_} steps; raise max_iter or tol",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def transform(self, X, *, full: bool = False):
+        """Codes of samples on the fitted components.
+
+        Parameters
+        ----------
+        X : array (n_samples, n_features)
+        full : bool
+            Return the codes of background components too, after the target components.
+
+        Returns
+        -------
+        ndarray (n_samples, n_components), or (n_samples, all components) if ``full``
+            Read on all components at once, whichever are returned.
+        """
+        check_is_fitted(self)
+        X = self._check_target(X, reset=False)
+        basis = np.concatenate([self.components_, self.background_components_])
+        with jax.enable_x64(X.dtype == np.float64):
+            codes = np.asarray(transform(NMF(self._loss()), {"basis": basis}, {"target": X}))
+        return codes if full else codes[:, : len(self.components_)]
+
+    def fit_transform(self, X, y=None, *, background=None):
+        """``fit`` and the codes of the target, as ``transform`` gives them."""
+        return self.fit(X, background=background).transform(X)
+
+    def inverse_transform(self, X):
+        """Samples from codes: the part of the target components, or everything from full codes.
+
+        Parameters
+        ----------
+        X : array (n_samples, n_components) or (n_samples, all components)
+
+        Returns
+        -------
+        ndarray (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        X = check_array(X, dtype=[np.float64, np.float32])
+        basis = np.concatenate([self.components_, self.background_components_])
+        if X.shape[1] not in (len(self.components_), len(basis)):
+            raise ValueError(
+                f"X has {X.shape[1]} columns; codes have {len(self.components_)}, full codes "
+                f"{len(basis)}"
+            )
+        return X @ basis[: X.shape[1]]
+
+    @property
+    def _n_features_out(self):
+        return len(self.components_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _make(self, contrast: bool):
+        if self.objective == "nmf" or not contrast:
+            if self.objective == "background_first":
+                raise ValueError("objective='background_first' needs background=")
+            return _nmf, {}
+        if self.objective == "published":
+            return Contrastive, {}
+        if self.objective == "contrastive":
+            bounded = isinstance(self._loss(), Frobenius)
+            return (Contrastive, {}) if bounded else (BackgroundFirst, {"background_rank": 1})
+        count = int(self.n_background_components)
+        if self.objective == "shared_target":
+            return SharedTarget, {"shared_rank": count}
+        return BackgroundFirst, {"background_rank": count}
+
+    def _loss(self) -> AbstractLoss:
+        return self.loss if isinstance(self.loss, AbstractLoss) else LOSSES[self.loss]()
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _check_parameters(self):
+        for name in ("n_components", "n_background_components", "n_restarts", "max_iter"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, found {value!r}")
+        if not np.isscalar(self.alpha) or not np.isfinite(self.alpha) or self.alpha < 0:
+            raise ValueError(f"alpha must be a number of at least 0, found {self.alpha!r}")
+        if not np.isscalar(self.tol) or not self.tol >= 0:
+            raise ValueError(f"tol must be a number of at least 0, found {self.tol!r}")
+        if not isinstance(self.loss, AbstractLoss) and self.loss not in LOSSES:
+            raise ValueError(f"loss must be one of {sorted(LOSSES)} or a loss, found {self.loss!r}")
+        if self.objective not in OBJECTIVES:
+            raise ValueError(f"objective must be one of {OBJECTIVES}, found {self.objective!r}")
+
+    def _check_target(self, X, *, reset: bool):
+        self._refuse_half(X, "X")
+        return validate_data(
+            self, X, dtype=[np.float64, np.float32], ensure_non_negative=True, reset=reset
+        )
+
+    def _check_background(self, background, dtype):
+        if isinstance(background, list | tuple) and background and np.ndim(background[0]) == 2:
+            return [self._check_background(b, dtype) for b in background]
+        self._refuse_half(background, "background")
+        names = getattr(background, "columns", None)
+        wanted = getattr(self, "feature_names_in_", None)
+        if names is not None and wanted is not None and list(names) != list(wanted):
+            missing = [n for n in wanted if n not in set(names)][:5]
+            why = f"missing {missing}" if missing else "other features or another order"
+            raise ValueError(f"background has not the columns of X in their order: {why}")
+        found = check_array(
+            background, dtype=dtype, ensure_non_negative=True, input_name="background"
+        )
+        if found.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"background has {found.shape[1]} features, X has {self.n_features_in_}; give both "
+                "the same features in the same order"
+            )
+        return found
+
+    @staticmethod
+    def _refuse_half(a, name):
+        if getattr(a, "dtype", None) == np.float16:
+            raise TypeError(f"{name} is float16, whose sums overflow; convert it to float32")

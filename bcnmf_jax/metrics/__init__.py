@@ -1,0 +1,16 @@
+"""Scores of fitted codes and components: the protocol by which all methods are compared.
+
+Nothing here picks the better of two readouts, and labels choose no setting. scikit-learn is
+imported where it is used, so that importing the package stays light.
+
+A score that does not exist is NaN: codes that are not finite (a failed fit), labels of one class,
+fewer rows than clusters, no truth.
+"""
+
+from bcnmf_jax.metrics.areas import component_auc, logistic_auc
+from bcnmf_jax.metrics.clusters import clustering
+from bcnmf_jax.metrics.programs import recovery
+from bcnmf_jax.metrics.readout import readouts
+from bcnmf_jax.metrics.scores import score
+
+__all__ = ["clustering", "component_auc", "logistic_auc", "readouts", "recovery", "score"]

@@ -1,0 +1,53 @@
+"""All scores of one fit."""
+
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from bcnmf_jax.metrics.areas import component_auc, logistic_auc
+from bcnmf_jax.metrics.clusters import clustering
+from bcnmf_jax.metrics.programs import recovery
+
+
+def score(
+    codes: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike | None = None,
+    components: ArrayLike | None = None,
+    truth: ArrayLike | None = None,
+    seed: int = 0,
+    *,
+    shared: ArrayLike | None = None,
+) -> dict[str, Any]:
+    """Return every score of one fit as one flat dictionary.
+
+    Parameters
+    ----------
+    codes, shared
+        See `readouts`.
+    labels, groups : (n,) array_like
+        See `logistic_auc`.
+    components, truth : (k, g), (t, g) array_like, optional
+        See `recovery`; ``cosine`` is NaN unless both are given.
+    seed : int
+        Seed of k-means, permutations and folds.
+
+    Returns
+    -------
+    dict
+        The keys of `clustering`, `component_auc`, `logistic_auc` and `recovery`.
+
+    Raises
+    ------
+    ValueError
+        If an array is malformed.
+    """
+    cosine = {"cosine": float("nan")}
+    if components is not None and truth is not None:
+        cosine = recovery(components, truth)
+    return {
+        **clustering(codes, labels, seed=seed, shared=shared),
+        **component_auc(codes, labels, seed=seed),
+        **logistic_auc(codes, labels, groups, seed=seed, shared=shared),
+        **cosine,
+    }

@@ -1,0 +1,74 @@
+"""Programs compiled: other values of alpha, seeds and data must compile nothing new."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+import bcnmf_jax as bj
+from benchmarks.timing import Row, machine, versions
+
+RANKS = (2, 3, 5)
+STARTS = 16
+
+
+class Counter:
+    """Counts what the compiler is asked for, through jax.monitoring.
+
+    A listener cannot be taken back, so there is one for the life of the process.
+    """
+
+    def __init__(self):
+        self.total = 0
+        jax.monitoring.register_event_duration_secs_listener(self._event)
+
+    def _event(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
+        self.total += "backend_compile" in event
+
+    def during(self, work: Callable[[], object]) -> int:
+        """Programs compiled while ``work()`` ran to its end."""
+        before = self.total
+        jax.block_until_ready(work())
+        return self.total - before
+
+
+def _fit(data, alpha: float, seed: int):
+    objective = bj.Contrastive(alpha=alpha, loss=bj.KL())
+    blocks = bj.init(objective, data, rank=5, key=jax.random.key(seed))
+    return bj.fit(objective, data, blocks, stop=bj.Stop(tol=1e-4, max_steps=50)).blocks
+
+
+def _sweep(data, alphas: tuple[float, ...], seed: int):
+    keys = jax.random.split(jax.random.key(seed), STARTS)
+    return bj.sweep(
+        bj.Contrastive, data, alphas=alphas, ranks=RANKS, keys=keys, loss=bj.KL()
+    ).blocks
+
+
+def rows() -> list[Row]:
+    """Compilations of a first fit and a first sweep, and of the same with other values."""
+    rng = np.random.default_rng(0)
+    shapes = {"target": (300, 80), "background": (200, 80)}
+
+    def draw():
+        return {
+            name: rng.gamma(1.0, 1.0, shape).astype("float32") for name, shape in shapes.items()
+        }
+
+    data, other = draw(), draw()
+    counter = Counter()
+    cases = [
+        ("fit, first", None, lambda: _fit(data, 0.5, 0)),
+        ("fit, another alpha", 0, lambda: _fit(data, 0.7, 0)),
+        ("fit, another seed", 0, lambda: _fit(data, 0.5, 1)),
+        ("fit, other data of the shape", 0, lambda: _fit(other, 0.5, 0)),
+        ("sweep 3 x 3 x 16, first", None, lambda: _sweep(data, (0.5, 1.0, 1.5), 0)),
+        ("sweep, other alphas and seeds", 0, lambda: _sweep(data, (0.6, 1.1, 1.7), 1)),
+    ]
+    about = {"machine": machine(), "versions": versions()}
+    found = []
+    for name, most, work in cases:
+        n = counter.during(work)
+        text, met = ("", None) if most is None else (f"<= {most}", n <= most)
+        found.append(Row(name, n, None, None, text, met, "compilations", **about))
+    return found

@@ -1,0 +1,33 @@
+"""Fixtures that several test files use."""
+
+import jax
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def x64():
+    """Double precision for a module of tests; the global setting is left as it was."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def compilations():
+    """Function that returns how many programs have been compiled so far."""
+    count = [0]
+
+    def listen(name, *_, **__):
+        count[0] += "backend_compile" in name
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return lambda: count[0]
+
+
+@pytest.fixture
+def counts():
+    """Small counts with the same features in target and background."""
+    rng = np.random.default_rng(0)
+    basis = rng.gamma(0.3, 1, (4, 30))
+    draw = lambda n: rng.poisson(5 * rng.gamma(0.5, 1, (n, 4)) @ basis)  # noqa: E731
+    return {"target": draw(40) + 1, "background": draw(30) + 1}
