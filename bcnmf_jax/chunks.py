@@ -59,5 +59,7 @@ def scan_rows(
     total, out = lax.fori_loop(0, full, body, (total, out))
     if rest := n - full * size:
         total, new = visit(total, piece(full * size, rest))
-        out = jax.tree.map(lambda a, b: lax.dynamic_update_slice_in_dim(a, b, n - rest, 0), out, new)
+        out = jax.tree.map(
+            lambda a, b: lax.dynamic_update_slice_in_dim(a, b, n - rest, 0), out, new
+        )
     return total, out

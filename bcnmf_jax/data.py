@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from bcnmf_jax.terms import Rows
 
@@ -46,7 +47,7 @@ def check_array(a: Any, name: str) -> np.ndarray | jax.Array:
         For another number of dimensions, an empty or constant matrix, NaN, infinite or negative
         values.
     """
-    if isinstance(a, jax.core.Tracer):
+    if isinstance(a, Tracer):
         return a
     if hasattr(a, "tocsr"):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
@@ -80,13 +81,13 @@ def check_array(a: Any, name: str) -> np.ndarray | jax.Array:
     return a
 
 
-def _weights(v: Any, shape: tuple[int, int], name: str) -> np.ndarray | jax.Array:
+def _weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax.Array:
     v = v if isinstance(v, jax.Array) else np.asarray(v)
     if v.shape not in ((shape[0],), shape):
         raise ValueError(
             f"{name} must have shape {(shape[0],)} or {shape} to match the data, found {v.shape}"
         )
-    if isinstance(v, jax.core.Tracer):
+    if isinstance(v, Tracer):
         return v
     if v.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, found dtype {v.dtype}")
@@ -98,7 +99,7 @@ def _weights(v: Any, shape: tuple[int, int], name: str) -> np.ndarray | jax.Arra
 def _rows(a: Any, weights: Any, mask: Any, name: str) -> Rows:
     if isinstance(a, Rows):
         return a
-    if mask is not None and not isinstance(a, jax.core.Tracer):
+    if mask is not None and not isinstance(a, Tracer):
         a = a if isinstance(a, jax.Array) else np.asarray(a)
         mask = _weights(mask, a.shape, f"mask[{name!r}]")
         if mask.shape != a.shape:
@@ -138,15 +139,11 @@ def prepare(data: dict, weights: dict | None = None, mask: dict | None = None) -
             f"{type(data).__name__}"
         )
     if unknown := set(data) - {"target", "background"}:
-        raise ValueError(
-            f'data has unknown names {sorted(unknown)}; use "target" and "background"'
-        )
+        raise ValueError(f'data has unknown names {sorted(unknown)}; use "target" and "background"')
     for name, extra in (("weights", weights), ("mask", mask)):
         if extra is not None and (not isinstance(extra, dict) or set(extra) - set(data)):
             raise ValueError(f"{name} must be a dictionary with names among {sorted(data)}")
-    built = {
-        k: _nested(a, (weights or {}).get(k), (mask or {}).get(k), k) for k, a in data.items()
-    }
+    built = {k: _nested(a, (weights or {}).get(k), (mask or {}).get(k), k) for k, a in data.items()}
     _check_features(built)
     return built
 
@@ -154,9 +151,7 @@ def prepare(data: dict, weights: dict | None = None, mask: dict | None = None) -
 def _nested(a, weights, mask, name):
     if isinstance(a, dict):
         pick = lambda extra, k: extra.get(k) if isinstance(extra, dict) else extra  # noqa: E731
-        return {
-            k: _nested(b, pick(weights, k), pick(mask, k), f"{name}.{k}") for k, b in a.items()
-        }
+        return {k: _nested(b, pick(weights, k), pick(mask, k), f"{name}.{k}") for k, b in a.items()}
     if isinstance(a, list | tuple):
         if not a:
             raise ValueError(f"data[{name!r}] is an empty list; leave it out instead")
@@ -185,12 +180,11 @@ def _check_features(data: dict[str, Any]) -> None:
                     f"data[{name!r}] has {y.x.shape[1]} features and the target "
                     f"{x.x.shape[1]}; give both the same features in the same order"
                 )
-            if not any(isinstance(r.x, jax.core.Tracer) for r in (x, y)):
-                _warn(x.x, y.x, name)
+            if not any(isinstance(r.x, Tracer) for r in (x, y)):
+                _warn(np.asarray(x.x), np.asarray(y.x), name)
 
 
-def _warn(x: jax.Array, y: jax.Array, name: str) -> None:
-    x, y = np.asarray(x), np.asarray(y)
+def _warn(x: np.ndarray, y: np.ndarray, name: str) -> None:
     same = (x.min(0) == x.max(0)) & (y.min(0) == y.max(0)) & (x[0] == y[0])
     if same.any():
         warnings.warn(

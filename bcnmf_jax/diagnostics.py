@@ -39,7 +39,7 @@ def null_misfit(term: Term) -> Array:
 
 def explained(terms: list[Term], values: list[Array]) -> Array:
     """``1 - misfit / misfit without structure``, over all terms given together."""
-    return 1 - sum(values) / sum(null_misfit(t) for t in terms)
+    return 1 - jnp.stack(values).sum() / jnp.stack([null_misfit(t) for t in terms]).sum()
 
 
 def dead_features(term: Term, blocks: Blocks) -> Array:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
+from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from bcnmf_jax.data import DataWarning
 from bcnmf_jax.fit import Stop, result_name
 from bcnmf_jax.losses import KL, AbstractLoss, Frobenius
+from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.objectives import NMF, BackgroundFirst, Contrastive, SharedTarget
 from bcnmf_jax.sweep import sweep
 from bcnmf_jax.transform import game_value, transform
@@ -134,8 +136,7 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             data["background"] = self._check_background(background, X.dtype)
         seed = self._seed()
         with jax.enable_x64(X.dtype == np.float64):
-            make, extra = self._make(background is not None)
-            loss = self._loss()
+            (make, extra), loss = self._make(background is not None), self._loss()
             key = jax.random.key(seed)
             keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(self.n_restarts))
             fits = sweep(
@@ -233,10 +234,11 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _make(self, contrast: bool):
+    def _make(self, contrast: bool) -> tuple[Callable[..., AbstractObjective], dict[str, Any]]:
+        """The objective as a function of alpha, loss and these keywords."""
+        if self.objective == "background_first" and not contrast:
+            raise ValueError("objective='background_first' needs background=")
         if self.objective == "nmf" or not contrast:
-            if self.objective == "background_first":
-                raise ValueError("objective='background_first' needs background=")
             return _nmf, {}
         if self.objective == "published":
             return Contrastive, {}
@@ -261,10 +263,10 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, found {value!r}")
-        if not np.isscalar(self.alpha) or not np.isfinite(self.alpha) or self.alpha < 0:
-            raise ValueError(f"alpha must be a number of at least 0, found {self.alpha!r}")
-        if not np.isscalar(self.tol) or not self.tol >= 0:
-            raise ValueError(f"tol must be a number of at least 0, found {self.tol!r}")
+        for name in ("alpha", "tol"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not 0 <= float(value) < np.inf:
+                raise ValueError(f"{name} must be a number of at least 0, found {value!r}")
         if not isinstance(self.loss, AbstractLoss) and self.loss not in LOSSES:
             raise ValueError(f"loss must be one of {sorted(LOSSES)} or a loss, found {self.loss!r}")
         if self.objective not in OBJECTIVES:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array
 
 from bcnmf_jax.data import prepare
@@ -64,7 +65,7 @@ class Stop(eqx.Module):
     every: int = eqx.field(default=10, static=True)
 
     def __check_init__(self):
-        if any(isinstance(a, jax.core.Tracer) for a in (self.tol, self.max_steps)):
+        if any(isinstance(a, Tracer) for a in (self.tol, self.max_steps)):
             return
         if not self.tol >= 0:
             raise ValueError(f"Stop(tol) must be at least 0, found {float(self.tol)}")
@@ -116,9 +117,7 @@ def relative_change(term: Term, old: Blocks, new: Blocks) -> Array:
     With ``d`` for differences, ``h1 w1 - h0 w0 = dh w1 + h0 dw``: every product is of second order
     in the differences, so that nothing cancels in single precision.
     """
-    (h0, w0), (h1, w1) = (
-        (term.read(get(b, term.codes)), term.mix(b["basis"])) for b in (old, new)
-    )
+    (h0, w0), (h1, w1) = ((term.read(get(b, term.codes)), term.mix(b["basis"])) for b in (old, new))
     dh, dw = h1 - h0, w1 - w0
     inner = lambda a, b, c, d: jnp.sum((a.T @ b) * (c @ d.T))  # noqa: E731
     moved = inner(dh, dh, w1, w1) + 2 * inner(dh, h0, w1, dw) + inner(h0, h0, dw, dw)
@@ -141,7 +140,7 @@ def run(
 ) -> Fit:
     """The loop itself, for prepared data; pure, to be jitted and vmapped."""
     dtype = jax.tree.leaves(data)[0].dtype
-    started = sum(w.sum(1) for w in jax.tree.leaves(blocks["basis"])) > 0
+    started = jnp.stack([w.sum(1) for w in jax.tree.leaves(blocks["basis"])]).sum(0) > 0
     trace = {
         "step": jnp.zeros(looks, jnp.int32),
         "change": jnp.full(looks, jnp.nan, dtype),
@@ -186,20 +185,22 @@ def _check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> B
     """Blocks of the data's dtype, or an error that names the block."""
     dtype = jax.tree.leaves(data)[0].dtype
     blocks = jax.tree.map(lambda a: jnp.asarray(a, dtype), blocks)
-    wants = jax.eval_shape(
-        lambda: start_all_codes(objective, data, blocks["basis"])
-    ) | {"basis": jax.tree.map(lambda w: w, blocks["basis"])}
+    wants = jax.eval_shape(lambda: start_all_codes(objective, data, blocks["basis"])) | {
+        "basis": jax.tree.map(lambda w: w, blocks["basis"])
+    }
     for name, want in wants.items():
         have = blocks.get(name)
         shapes = [jax.tree.map(jnp.shape, a) for a in (have, want)]
         if shapes[0] != shapes[1]:
-            raise ValueError(f"blocks[{name!r}] has shape {shapes[0]}, the data ask for {shapes[1]}")
+            raise ValueError(
+                f"blocks[{name!r}] has shape {shapes[0]}, the data ask for {shapes[1]}"
+            )
     features = objective.features(data)
     have = jax.tree.map(lambda w: w.shape[1], blocks["basis"])
     if have != features:
         raise ValueError(f"blocks['basis'] has {have} features, the data {features}")
     for leaf in jax.tree.leaves(blocks):
-        if not isinstance(leaf, jax.core.Tracer) and not bool(jnp.all(leaf >= 0)):
+        if not isinstance(leaf, Tracer) and not bool(jnp.all(leaf >= 0)):
             raise ValueError("blocks must be nonnegative and finite; found negative values or NaN")
     return {name: blocks[name] for name in wants}
 

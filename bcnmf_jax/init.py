@@ -44,7 +44,7 @@ def nndsvd_rows(key: Key[Array, ""], x: Array, count: int) -> Array:
 def start_basis(
     objective: AbstractObjective, data: Data, rank: int, key: Key[Array, ""], method: Method
 ) -> PyTree:
-    """The basis alone: components that ``rank`` counts from the key, the extra ones from another."""
+    """The basis alone; extra components come from a key of their own."""
     features, tree = jax.tree.flatten(objective.features(data))
     dtype = jax.tree.leaves(data)[0].dtype
     rows = jax.tree.leaves(data["target"], is_leaf=lambda r: isinstance(r, Rows))

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.scipy.special import xlogy
 from jaxtyping import Array
 
@@ -32,7 +32,7 @@ class AbstractLoss(eqx.Module):
     """A misfit ``D(x | mu) = sum of d(x, mu)`` over entries, with ``mu = h @ w``.
 
     A subclass gives ``deviance`` and ``halves`` and inherits the rest. The optional weights ``v``
-    multiply ``d`` entry by entry, as ``(n, 1)`` (samples) or ``(n, g)`` (a mask of observed values).
+    multiply ``d`` entry by entry, as ``(n, 1)`` (samples) or ``(n, g)`` (a mask of values).
     """
 
     eps: eqx.AbstractVar[float]
@@ -48,11 +48,11 @@ class AbstractLoss(eqx.Module):
     @property
     @abstractmethod
     def powers(self) -> tuple[Any, Any]:
-        """Powers ``(p, q)`` of ``u = new / old`` that bound the cost's majoriser from above and below.
+        """Highest and lowest power ``(p, q)`` of ``u = new / old`` in the cost's majoriser.
 
         A multiplicative update with exponent ``1 / (p - q)`` does not raise the cost (Fevotte &
         Idier 2011 for beta-divergences; the swapped halves of a contrast are linear in ``u``, which
-        lies between the two).
+        lies between the two). Power 0 stands for the logarithm.
         """
 
     def mean(self, h: Array, w: Array) -> Array:
@@ -185,7 +185,7 @@ class Beta(AbstractLoss):
     eps: float = eqx.field(default=1e-16, static=True)
 
     def __check_init__(self):
-        if not isinstance(self.b, jax.core.Tracer) and (self.b <= 0 or self.b == 1):
+        if not isinstance(self.b, Tracer) and (self.b <= 0 or self.b == 1):
             raise ValueError(
                 f"Beta(b) needs b > 0 and b != 1, found {float(self.b)}; for b = 1 use KL()"
             )
@@ -225,7 +225,7 @@ class NegativeBinomial(AbstractLoss):
 
     def __check_init__(self):
         d = self.dispersion
-        if not isinstance(d, jax.core.Tracer) and not bool(jnp.all(d > 0)):
+        if not isinstance(d, Tracer) and not bool(jnp.all(d > 0)):
             raise ValueError(
                 f"NegativeBinomial(dispersion) needs values above 0, found {float(d.min())}; "
                 "for no overdispersion use KL()"

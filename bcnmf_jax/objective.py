@@ -192,7 +192,7 @@ def assemble(objective: AbstractObjective, terms: list[Term], values: list, bloc
         codes = get(blocks, path)
         own = sum(v for t, v in zip(terms, values, strict=True) if t.codes == path)
         own += sum(p.value(codes) for p in objective.penalties if p.block == group[0].codes[0])
-        costs = put(costs, path, own)
+        costs = put(costs, path, jnp.asarray(own))
     paid = sum(jnp.asarray(t.pays, v.dtype) * v for t, v in zip(terms, values, strict=True))
     return {**costs, "basis": paid + objective.basis_penalty(blocks["basis"])[0]}
 

@@ -92,7 +92,7 @@ class Overlap(AbstractPenalty):
     Notes
     -----
     Through the normalisation the step of a multiplicative update is a heuristic (the penalty is no
-    polynomial in the basis); the other penalties keep the proof that a step does not raise the cost.
+    polynomial in the basis); the other penalties keep the proof that a step raises no cost.
     """
 
     weight: Array = eqx.field(converter=jnp.asarray)

@@ -88,19 +88,17 @@ class MU(AbstractSolver):
 
     def codes(self, objective: AbstractObjective, data: Data, blocks: Blocks):
         """Update all codes; also the list of terms and the stats of each, in the same order."""
-        terms, stats = [], []
+        terms, stats, basis = [], [], blocks["basis"]
         for path, group in by_codes(objective.terms(data)).items():
             power = self.damping * code_exponent(objective, path, group)
 
             def update(rows, codes, group=group, power=power):
-                at = code_split(objective, group, rows, blocks["basis"])
+                at = code_split(objective, group, rows, basis)
                 for _ in range(self.inner_steps):
                     codes = multiply(codes, at(codes), power)
                 return codes, codes
 
-            codes, sums = visit_rows(
-                group, get(blocks, path), blocks["basis"], update, self.chunk
-            )
+            codes, sums = visit_rows(group, get(blocks, path), basis, update, self.chunk)
             blocks = put(blocks, path, codes)
             terms, stats = terms + group, stats + sums
         return blocks, terms, stats

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Key
 
 from bcnmf_jax.chunks import BYTES, chunk_rows
@@ -59,8 +60,10 @@ def _sweep(make, data, alphas, ranks, keys, loss, kwargs, solver, stop, static) 
     batch = min(batch, count)
     padded = jnp.arange(-(-count // batch) * batch) % count
     fits = lax.map(jax.vmap(one), padded.reshape(-1, batch))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count].reshape(
-        *shape, *leaf.shape[2:]), fits)
+    return jax.tree.map(
+        lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count].reshape(*shape, *leaf.shape[2:]),
+        fits,
+    )
 
 
 def sweep(
@@ -126,7 +129,7 @@ def sweep(
             raise ValueError(f"{name} must have at least one value along its first axis")
     if ranks.dtype.kind != "i" or ranks.min() < 1:
         raise ValueError(f"ranks must be integers of at least 1, found {ranks}")
-    if not isinstance(alphas, jax.core.Tracer) and not bool(jnp.all(alphas >= 0)):
+    if not isinstance(alphas, Tracer) and not bool(jnp.all(alphas >= 0)):
         raise ValueError("alphas must be at least 0 and finite")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}")
@@ -137,6 +140,4 @@ def sweep(
     batch = batch_size or default_batch(rows, loss, width)
     static = (widest, stop.looks, batch, method)
     solver = MU() if solver is None else solver
-    return _sweep(
-        make, rows, alphas, jnp.asarray(ranks), keys, loss, kwargs, solver, stop, static
-    )
+    return _sweep(make, rows, alphas, jnp.asarray(ranks), keys, loss, kwargs, solver, stop, static)

@@ -13,10 +13,11 @@ from jaxtyping import Array, PyTree
 from bcnmf_jax.losses import AbstractLoss
 from bcnmf_jax.split import Split
 
-Path = tuple[str | int, ...]
+Path = tuple[Any, ...]
 
 
-def identity(a):
+def identity(a: Array) -> Array:
+    """All components, as they are."""
     return a
 
 

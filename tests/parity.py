@@ -94,9 +94,12 @@ def combined(loss, damping=1.0):
     for _ in range(STEPS):
         Ws, Wt, H, G = reference.combined(loss, X, Y, Ws, Wt, H, G, lam, damping, power)
     basis = {k: np.asarray(v) for k, v in f.blocks["basis"].items()}
-    have, want = np.asarray(f.blocks["target"]) @ sum(basis.values()), H @ (Ws + Wt)
-    back, wish = np.asarray(f.blocks["background"]) @ basis["shared"], G @ Ws
-    return float(max(np.abs(have - want).max() / want.max(), np.abs(back - wish).max() / wish.max()))
+    bases = {"target": basis["shared"] + basis["target"], "background": basis["shared"]}
+    worst = 0.0
+    for name, want in (("target", H @ (Ws + Wt)), ("background", G @ Ws)):
+        have = np.asarray(f.blocks[name]) @ bases[name]
+        worst = max(worst, float(np.abs(have - want).max() / want.max()))
+    return worst
 
 
 def scikit_learn(loss):

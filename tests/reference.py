@@ -9,7 +9,7 @@ import numpy as np
 
 
 def code_ratio(loss, pairs, H):
-    """Factor of codes that explain every ``(X, W)`` of ``pairs``: sums of halves over modalities."""
+    """Factor of codes that explain every ``(X, W)`` of ``pairs``: halves add over modalities."""
     if loss == "frobenius":
         return sum(X @ W.T for X, W in pairs) / sum(H @ W @ W.T for X, W in pairs)
     return sum((X / (H @ W)) @ W.T for X, W in pairs) / sum(W.sum(1) for _, W in pairs)

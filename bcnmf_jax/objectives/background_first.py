@@ -49,7 +49,7 @@ class BackgroundFirst(AbstractObjective):
         return self.background_rank
 
     def terms(self, data):
-        return Contrastive(self.alpha, self.loss).terms(data)
+        return Contrastive(alpha=self.alpha, loss=self.loss).terms(data)
 
     def prepare_basis(self, data, basis, key):
         """The drawn basis with NMF of the background (all of them stacked) in its last rows."""
@@ -63,7 +63,7 @@ class BackgroundFirst(AbstractObjective):
             full = [jnp.broadcast_to(v, (v.shape[0], max(wide, 1))) for v in full]
             weights = jnp.concatenate(full)
         stacked = {"target": Rows(jnp.concatenate([r.x for r in rows]), weights)}
-        plain = NMF(self.loss)
+        plain = NMF(loss=self.loss)
         blocks = start(
             plain, stacked, self.background_rank, jax.random.fold_in(key, 2**31 - 3), "random"
         )

@@ -37,11 +37,12 @@ class CombinedBasis(AbstractObjective):
 
     def terms(self, data):
         mixes: dict[str, Any] = {"target": _whole, "background": _shared}
-        return [Term(data[k], (k,), self.loss, mix=mixes[k]) for k in mixes if k in data]
+        mixes = {k: mix for k, mix in mixes.items() if k in data}
+        return [Term(data[k], (k,), self.loss, mix=mix) for k, mix in mixes.items()]
 
     @property
     def _between(self):
-        return Overlap(self.overlap, self.normalised)
+        return Overlap(weight=self.overlap, normalised=self.normalised)
 
     def basis_penalty(self, basis):
         value, more = super().basis_penalty(basis)

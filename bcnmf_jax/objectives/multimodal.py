@@ -12,7 +12,8 @@ from bcnmf_jax.penalties import AbstractPenalty
 from bcnmf_jax.terms import Term
 
 
-def modality(basis, name):
+def modality(basis: dict[str, Array], name: str) -> Array:
+    """One modality's array of the basis."""
     return basis[name]
 
 
