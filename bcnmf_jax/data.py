@@ -106,7 +106,8 @@ def _rows(a: Any, weights: Any, mask: Any, name: str) -> Rows:
             raise ValueError(f"mask[{name!r}] must have the shape of the data, {a.shape}")
         a = np.where(mask == 0, 0, a)
     x = check_array(a, f"data[{name!r}]")
-    x = jnp.asarray(x, dtype=x.dtype if x.dtype.kind == "f" else float)
+    # float64 becomes float32 unless JAX has double precision on
+    x = jnp.asarray(x, jax.dtypes.canonicalize_dtype(x.dtype if x.dtype.kind == "f" else float))
     v = None
     if weights is not None:
         v = jnp.asarray(_weights(weights, x.shape, f"weights[{name!r}]"), x.dtype)

@@ -81,6 +81,12 @@ def diagnose(
     started : bool array (K,)
         Components that took part at the start; others are masked and do not count as dead.
 
+    Notes
+    -----
+    Collapsed: explained variance of the target below 1e-4, or a median effective number of features
+    below 5 (a tenth of all, where there are fewer than 50), or more than half of the samples with
+    codes of 0, or no component alive.
+
     Returns
     -------
     costs : dict
@@ -110,8 +116,10 @@ def diagnose(
     median = jnp.nanmedian(jnp.where(live, spread, jnp.nan))
     features = sum(w.shape[1] for w in jax.tree.leaves(blocks["basis"]))
     silent = jnp.mean(jnp.all(blocks["target"] == 0, axis=1) & _has_values(target))
+    # A single component under KL is at best the model that explained variance is measured against.
+    null_rank = max(t.loss.null_rank for t in target)
     collapsed = (
-        (x < EXPLAINED_FLOOR)
+        ((x < EXPLAINED_FLOOR) & (jnp.sum(started & ~dead) > null_rank))
         | (median < min(EFFECTIVE_FEATURES, features / 10))
         | (silent > 0.5)
         | ~jnp.any(live)

@@ -81,7 +81,7 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import bcnmf_jax as bj
-    >>> d = bj.datasets.beta_simulation(beta=8, n=200, genes=500)
+    >>> d = bj.datasets.beta_simulation(beta=8, n=200, genes=1500)
     >>> model = bj.BCNMF(n_components=2, alpha=2.0, random_state=0)
     >>> codes = model.fit(d.target, background=d.background).transform(d.target)
     """

@@ -82,6 +82,11 @@ class AbstractLoss(eqx.Module):
         """Split gradient of the basis from the summed ``stats``."""
         return stats
 
+    @property
+    def null_rank(self) -> int:
+        """Rank of the model without structure: a fit of no larger rank cannot explain anything."""
+        return 1
+
     def null(self, x: Array, v: Array | None, rows: Array, columns: Array, total: Array) -> Array:
         """Misfit of the model without structure, that ``explained`` is measured against: row sums
         times column sums over the total (method of moments of an independence table)."""
@@ -124,6 +129,10 @@ class Frobenius(AbstractLoss):
             return stats
         hx, hh = stats
         return Split(hh @ w, hx)
+
+    @property
+    def null_rank(self):
+        return 0
 
     def null(self, x, v, rows, columns, total):
         """Squared error is measured against zero: uncentred explained variance."""

@@ -1,0 +1,166 @@
+"""Bad input gives an error that names the argument; doubtful input a warning."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse
+
+import bcnmf_jax as bj
+
+GOOD = np.random.default_rng(0).gamma(1, 1, (8, 5))
+
+
+def changed(value, at=(0, 0)):
+    a = GOOD.copy()
+    a[at] = value
+    return a
+
+
+BAD = {
+    "NaN": (changed(np.nan), ValueError, "NaN or infinite"),
+    "infinite": (changed(np.inf), ValueError, "NaN or infinite"),
+    "negative": (changed(-1.0), ValueError, "negative"),
+    "one dimension": (GOOD[0], ValueError, "two dimensions"),
+    "three dimensions": (GOOD[None], ValueError, "two dimensions"),
+    "no samples": (GOOD[:0], ValueError, "empty"),
+    "no features": (GOOD[:, :0], ValueError, "empty"),
+    "constant": (np.full((8, 5), 2.0), ValueError, "constant"),
+    "half precision": (GOOD.astype(np.float16), TypeError, "float16"),
+    "bfloat16": (jnp.asarray(GOOD, jnp.bfloat16), TypeError, "bfloat16"),
+    "objects": (np.array([["a", "b"], ["c", None]], dtype=object), TypeError, "real numbers"),
+    "text": (np.array([["1", "2"], ["3", "4"]]), TypeError, "real numbers"),
+    "complex": (GOOD + 1j, TypeError, "real numbers"),
+    "sparse": (scipy.sparse.csr_matrix(GOOD), TypeError, "sparse"),
+}
+
+
+@pytest.mark.parametrize(("bad", "error", "words"), BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize("name", ["target", "background"])
+def test_bad_array(bad, error, words, name):
+    data = {"target": GOOD, "background": GOOD + GOOD[::-1], name: bad}
+    with pytest.raises(error, match=words) as caught:
+        bj.init(bj.Contrastive(), data, 2, jax.random.key(0))
+    assert name in str(caught.value)
+
+
+STRUCTURE = {
+    "no dictionary": (lambda: bj.prepare(GOOD), TypeError, "dictionary"),
+    "unknown name": (lambda: bj.prepare({"tarket": GOOD}), ValueError, "tarket"),
+    "other features": (
+        lambda: bj.prepare({"target": GOOD, "background": GOOD[:, :3]}),
+        ValueError,
+        "3 features",
+    ),
+    "no background in list": (
+        lambda: bj.prepare({"target": GOOD, "background": []}),
+        ValueError,
+        "empty list",
+    ),
+    "other modalities": (
+        lambda: bj.prepare({"target": {"a": GOOD}, "background": {"b": GOOD}}),
+        ValueError,
+        "modalities",
+    ),
+    "weights of another length": (
+        lambda: bj.prepare({"target": GOOD}, weights={"target": np.ones(3)}),
+        ValueError,
+        "weights",
+    ),
+    "negative weights": (
+        lambda: bj.prepare({"target": GOOD}, weights={"target": -np.ones(8)}),
+        ValueError,
+        "weights",
+    ),
+    "mask of another shape": (
+        lambda: bj.prepare({"target": GOOD}, mask={"target": np.ones((8, 4))}),
+        ValueError,
+        "mask",
+    ),
+    "mask of unknown set": (
+        lambda: bj.prepare({"target": GOOD}, mask={"other": np.ones((8, 5))}),
+        ValueError,
+        "mask",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "error", "words"), STRUCTURE.values(), ids=STRUCTURE.keys())
+def test_bad_structure(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+def start(rank=2):
+    return bj.init(bj.Contrastive(), {"target": GOOD, "background": GOOD + 1}, rank, KEY)
+
+
+KEY = jax.random.key(0)
+PARAMETERS = {
+    "rank 0": (lambda: start(0), "rank"),
+    "rank not an integer": (lambda: start(2.5), "rank"),
+    "damping": (lambda: bj.MU(damping=0.0), "damping"),
+    "inner steps": (lambda: bj.MU(inner_steps=0), "inner_steps"),
+    "chunk": (lambda: bj.MU(chunk=0), "chunk"),
+    "parametrisation": (lambda: bj.Optax(None, "exp"), "parametrisation"),
+    "tol": (lambda: bj.Stop(tol=-1.0), "tol"),
+    "tol NaN": (lambda: bj.Stop(tol=np.nan), "tol"),
+    "max_steps": (lambda: bj.Stop(max_steps=1.5), "max_steps"),
+    "every": (lambda: bj.Stop(every=0), "every"),
+    "start": (
+        lambda: bj.init(bj.NMF(), {"target": GOOD}, 2, KEY, method="pca"),
+        "method",
+    ),
+    "no target": (lambda: bj.init(bj.NMF(), {"background": GOOD}, 2, KEY), "target"),
+    "blocks of another shape": (
+        lambda: bj.fit(bj.NMF(), {"target": GOOD[:4]}, start()),
+        "blocks",
+    ),
+    "negative blocks": (
+        lambda: bj.fit(bj.NMF(), {"target": GOOD}, {**start(), "basis": -start()["basis"]}),
+        "blocks",
+    ),
+    "no alphas": (lambda: sweep(alphas=[]), "alphas"),
+    "negative alphas": (lambda: sweep(alphas=[-1.0]), "alphas"),
+    "ranks": (lambda: sweep(ranks=[0]), "ranks"),
+    "batch size": (lambda: sweep(batch_size=0), "batch_size"),
+    "transform with other features": (
+        lambda: bj.transform(bj.NMF(), start(), {"target": GOOD[:, :3]}),
+        "features",
+    ),
+    "no background to fit first": (
+        lambda: bj.init(bj.BackgroundFirst(2), {"target": GOOD}, 2, KEY),
+        "background",
+    ),
+}
+
+
+def sweep(**options):
+    options = {"alphas": [1.0], "ranks": [2], "keys": jax.random.split(KEY, 2)} | options
+    return bj.sweep(bj.Contrastive, {"target": GOOD, "background": GOOD + 1}, **options)
+
+
+@pytest.mark.parametrize(("call", "words"), PARAMETERS.values(), ids=PARAMETERS.keys())
+def test_bad_parameter(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_warns_of_constant_features_and_other_scales():
+    same = changed(3.0, (slice(None), 0))
+    with pytest.warns(bj.ConstantFeatureWarning, match="1 of 5"):
+        bj.prepare({"target": same, "background": same})
+    with pytest.warns(bj.ScaleWarning, match="times the target"):
+        bj.prepare({"target": GOOD, "background": 255 * GOOD})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bj.prepare({"target": same, "background": GOOD})
+
+
+def test_integers_and_jax_arrays_are_taken():
+    counts = np.random.default_rng(1).poisson(3.0, (8, 5))
+    rows = bj.prepare({"target": counts, "background": jnp.asarray(counts + 1)})
+    assert rows["target"].x.dtype == rows["background"].x.dtype == jnp.float32
+    np.testing.assert_array_equal(rows["target"].x, counts)

@@ -1,0 +1,249 @@
+"""The loop: stopping, results, diagnostics, transform, sweeps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.decomposition import non_negative_factorization
+
+import bcnmf_jax as bj
+from tests.contracts import same
+
+KEY = jax.random.key(0)
+
+
+def go(data, objective=None, rank=3, **options):
+    objective = objective or bj.Contrastive(alpha=0.5)
+    return bj.fit(objective, data, bj.init(objective, data, rank, KEY), **options)
+
+
+def test_single_precision_by_default(counts):
+    f = go(counts)
+    assert {leaf.dtype for leaf in jax.tree.leaves(f.blocks)} == {jnp.dtype("float32")}
+    np.testing.assert_allclose(f.blocks["basis"].sum(1), 1, rtol=1e-5)
+
+
+def test_stops_when_nothing_moves(counts):
+    f = go(counts, stop=bj.Stop(tol=1e-3, max_steps=2000))
+    assert bj.result_name(f.result) == "converged"
+    looks = int(f.steps) // 10
+    change = np.asarray(f.trace["change"])
+    assert change[looks - 1] < 1e-3 <= change[looks - 2]
+    assert np.isnan(change[looks:]).all()
+    np.testing.assert_allclose(f.trace["cost"][looks - 1], f.costs["basis"], rtol=1e-4)
+
+
+def test_change_is_what_it_says(counts):
+    with jax.enable_x64(True):
+        objective = bj.Contrastive(alpha=0.5)
+        start = bj.init(objective, counts, 3, KEY)
+        ends = [
+            bj.fit(objective, counts, start, stop=bj.Stop(tol=0.0, max_steps=n)) for n in (10, 20)
+        ]
+        changes = []
+        for name in ("target", "background"):
+            one, two = (f.blocks[name] @ f.blocks["basis"] for f in ends)
+            changes.append(np.linalg.norm(two - one) / np.linalg.norm(one))
+        np.testing.assert_allclose(ends[1].trace["change"][1], max(changes), rtol=1e-8)
+
+
+@pytest.mark.parametrize("steps", [7, 10, 23])
+def test_tol_zero_runs_every_step(counts, steps):
+    f = go(counts, stop=bj.Stop(tol=0.0, max_steps=steps))
+    assert int(f.steps) == steps and bj.result_name(f.result) == "max_steps"
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda d: go(d, stop=bj.Stop(tol=1e-2)), "converged"),
+        (lambda d: go(d, stop=bj.Stop(tol=0.0, max_steps=5)), "max_steps"),
+        (lambda d: go(d, bj.Contrastive(alpha=1e4)), "collapsed"),
+        (lambda d: go(d, solver=_explode()), "nonfinite"),
+    ],
+)
+def test_results_say_their_name(counts, make, word):
+    f = make(counts)
+    names = {"converged", "max_steps", "nonfinite", "collapsed"}
+    assert bj.result_name(f.result) == word
+    assert [n for n in names if n in str(f.result)] == [word]
+
+
+def _explode():
+    import optax
+
+    return bj.Optax(optax.sgd(1e30), "log")
+
+
+def test_diagnostics_follow_their_definitions(counts):
+    X, Y = (np.asarray(counts[k], float) for k in ("target", "background"))
+    for loss in (bj.Frobenius(), bj.KL()):
+        f = go(counts, bj.Contrastive(alpha=0.3, loss=loss))
+        W, H, G = (np.asarray(f.blocks[k], float) for k in ("basis", "target", "background"))
+
+        def explained(A, C, loss=loss, W=W):
+            if isinstance(loss, bj.Frobenius):
+                return 1 - ((A - C @ W) ** 2).sum() / (A**2).sum()
+            kl = lambda mu: (A * np.log(A / mu) - A + mu).sum()  # noqa: E731
+            return 1 - kl(C @ W) / kl(np.outer(A.sum(1), A.sum(0)) / A.sum())
+
+        d = f.diagnostics
+        np.testing.assert_allclose(d["x_explained"], explained(X, H), rtol=1e-3)
+        np.testing.assert_allclose(d["y_explained"], explained(Y, G), rtol=1e-3)
+        seen = X.sum(0) > 20
+        dead = seen & ((H @ W).sum(0) < 0.01 * X.sum(0))
+        assert int(d["dead_features"]) == dead.sum()
+        assert not bool(d["collapsed"])
+
+
+def test_dead_features_and_components_are_counted(counts):
+    start = bj.init(bj.NMF(), counts, 3, KEY)
+    basis = start["basis"].at[:, :4].set(0.0)
+    codes = start["target"].at[:, 1].mul(1e-9)
+    f = bj.fit(bj.NMF(), counts, {"basis": basis, "target": codes}, stop=bj.Stop(0.0, 0))
+    assert int(f.diagnostics["dead_features"]) == 4
+    assert int(f.diagnostics["dead_components"]) == 1
+
+
+def test_masked_entries_do_not_matter(counts):
+    X = np.asarray(counts["target"], np.float32)
+    mask = np.random.default_rng(1).random(X.shape) > 0.2
+    hidden = np.where(mask, X, np.nan)
+    for loss in (bj.Frobenius(), bj.KL()):
+        made = bj.NMF(loss)
+        start = bj.init(made, {"target": hidden}, 3, KEY, mask={"target": mask})
+        fits = [
+            bj.fit(made, {"target": filled}, start, mask={"target": mask}, stop=bj.Stop(0.0, 30))
+            for filled in (hidden, np.where(mask, X, 5e3))
+        ]
+        same(fits[0].blocks, fits[1].blocks, 1e-6)
+        held = np.abs(fits[0].blocks["target"] @ fits[0].blocks["basis"] - X)[~mask]
+        assert np.median(held) < np.median(np.abs(X - X.mean())[~mask])
+
+
+def test_weights_repeat_samples(counts):
+    X, Y = (np.asarray(counts[k], float) for k in ("target", "background"))
+    with jax.enable_x64(True):
+        made = bj.Contrastive(alpha=0.5, loss=bj.KL())
+        weights = {"target": np.where(np.arange(40) < 10, 2.0, 1.0)}
+        twice = {"target": np.r_[X, X[:10]], "background": Y}
+        a = bj.fit(
+            made, counts, bj.init(made, counts, 3, KEY), weights=weights, stop=bj.Stop(0.0, 20)
+        )
+        b = bj.fit(made, twice, bj.init(made, twice, 3, KEY), stop=bj.Stop(0.0, 20))
+        same(a.blocks["basis"], b.blocks["basis"], 1e-6)
+
+
+def test_start_does_not_depend_on_rank_or_rows(counts):
+    made = bj.Contrastive()
+    small, large = (bj.init(made, counts, k, KEY) for k in (2, 5))
+    np.testing.assert_array_equal(small["basis"], large["basis"][:2])
+    np.testing.assert_array_equal(small["target"], large["target"][:, :2])
+    fewer = bj.init(made, {**counts, "target": counts["target"][::-1][:20]}, 5, KEY)
+    np.testing.assert_array_equal(fewer["basis"], large["basis"])
+    np.testing.assert_array_equal(fewer["target"], large["target"][::-1][:20])
+
+
+def test_nndsvd_starts_nearer(counts):
+    costs = []
+    for method in ("random", "nndsvd"):
+        start = bj.init(bj.NMF(), counts, 4, KEY, method=method)
+        costs.append(float(bj.fit(bj.NMF(), counts, start, stop=bj.Stop(0.0, 3)).costs["basis"]))
+    assert costs[1] < costs[0]
+
+
+@pytest.mark.parametrize("loss", [bj.Frobenius(), bj.KL()], ids=["frobenius", "kl"])
+def test_transform_solves_the_codes(counts, loss):
+    with jax.enable_x64(True):
+        made = bj.Contrastive(alpha=0.3, loss=loss)
+        f = go(counts, made)
+        X = np.asarray(counts["target"], float)
+        codes = bj.transform(made, f, {"target": X}, stop=bj.Stop(1e-9, 5000))
+        want, *_ = non_negative_factorization(
+            X, H=np.asarray(f.blocks["basis"], float), n_components=3, update_H=False, init=None,
+            solver="mu", tol=0, max_iter=5000,
+            beta_loss="frobenius" if isinstance(loss, bj.Frobenius) else "kullback-leibler",
+        )  # fmt: skip
+        np.testing.assert_allclose(codes, want, atol=1e-4 * want.max())
+        both = bj.transform(made, f, {"target": X[:5], "background": counts["background"]})
+        assert both["background"].shape == (30, 3)
+        one = bj.transform(made, f, {"target": X[3:5]}, stop=bj.Stop(1e-9, 5000))
+        np.testing.assert_allclose(one, codes[3:5], atol=1e-6 * want.max())
+
+
+def test_game_value_needs_no_codes(counts):
+    made = bj.Contrastive(alpha=0.5)
+    f = go(counts, made)
+    value = float(bj.game_value(made, counts, f.blocks))
+    scrambled = {**f.blocks, "target": f.blocks["target"] * 0 + 1.0}
+    assert value == float(bj.game_value(made, counts, scrambled))
+    best = bj.transform(made, f, counts)
+    np.testing.assert_allclose(value, bj.costs(
+        made, bj.prepare(counts), {"basis": f.blocks["basis"], **best})["basis"], rtol=1e-4)  # fmt: skip
+
+
+def nmf(alpha, loss):
+    return bj.NMF(loss)
+
+
+SWEEPS = {
+    "contrastive": (bj.Contrastive, {}),
+    "nmf": (nmf, {}),
+    "shared + target": (bj.SharedTarget, {"shared_rank": 2}),
+    "background first": (bj.BackgroundFirst, {"background_rank": 2}),
+}
+
+
+@pytest.mark.parametrize(("make", "extra"), SWEEPS.values(), ids=SWEEPS.keys())
+@pytest.mark.parametrize("loss", [bj.Frobenius(), bj.KL()], ids=["frobenius", "kl"])
+def test_sweep_equals_fit(counts, make, extra, loss):
+    alphas, ranks, keys = [0.2, 0.7], [1, 3], jax.random.split(KEY, 2)
+    stop = bj.Stop(tol=1e-3, max_steps=60)
+    with jax.enable_x64(True):
+        s = bj.sweep(
+            make, counts, alphas=alphas, ranks=ranks, keys=keys, loss=loss, stop=stop,
+            batch_size=3, **extra,
+        )  # fmt: skip
+        for a, r, k in ((0, 1, 0), (1, 0, 1)):
+            made = make(alpha=alphas[a], loss=loss, **extra)
+            f = bj.fit(made, counts, bj.init(made, counts, ranks[r], keys[k]), stop=stop)
+            assert int(s.steps[a, r, k]) == int(f.steps)
+            assert bj.result_name(s.result)[a, r, k] == bj.result_name(f.result)
+            live = np.r_[: ranks[r], 3 : 3 + made.extra]
+            for name, block in f.blocks.items():
+                have = np.asarray(s.blocks[name][a, r, k])
+                have, padding = (
+                    (have[live], have[ranks[r] : 3])
+                    if name == "basis"
+                    else (have[:, live], have[:, ranks[r] : 3])
+                )
+                np.testing.assert_allclose(have, block, atol=1e-10 * float(block.max()))
+                assert (padding == 0).all()
+            for name in f.diagnostics:
+                have, want = s.diagnostics[name][a, r, k], f.diagnostics[name]
+                np.testing.assert_allclose(have, want, rtol=1e-7, atol=1e-12)
+
+
+def test_other_values_compile_nothing(counts, compilations):
+    def go(seed, alphas, ranks):
+        keys = jax.random.split(jax.random.key(seed), 4)
+        s = bj.sweep(bj.Contrastive, counts, alphas=alphas, ranks=ranks, keys=keys, loss=bj.KL())
+        jax.block_until_ready(s.blocks)
+        made = bj.Contrastive(alpha=alphas[0], loss=bj.KL())
+        start = bj.init(made, counts, 3, keys[0])
+        jax.block_until_ready(bj.fit(made, counts, start, stop=bj.Stop(10.0**-seed, 90)).blocks)
+
+    go(1, [0.1, 0.2], [2, 3])
+    before = compilations()
+    go(2, [0.3, 0.4], [1, 3])
+    assert before > 0 and compilations() == before
+
+
+def test_several_backgrounds_sweep_their_own_alphas(counts):
+    data = {**counts, "background": [counts["background"][:10], counts["background"][10:]]}
+    s = bj.sweep(
+        bj.Contrastive, data, alphas=[[0.1, 0.2], [0.3, 0.0]], ranks=[2],
+        keys=jax.random.split(KEY, 2),
+    )  # fmt: skip
+    assert s.diagnostics["y_explained"].shape == (2, 1, 2, 2)
+    assert [g.shape[-2] for g in s.blocks["background"]] == [10, 20]
