@@ -69,6 +69,7 @@ bench: setup ## the benchmarks against the published loop (TORCH_PYTHON=... wher
 paper: setup ## tables and figures from the recorded rows
 	$(PY) -m experiments.tables
 	$(PY) -m experiments.figures
+	$(PY) -m experiments.readme
 
 clean: ## remove environments, caches and build output (recorded rows, tables and figures stay)
 	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

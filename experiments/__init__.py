@@ -1,0 +1,1 @@
+"""Experiments on bcnmf_jax: data preparation, runs, tables and figures."""

@@ -1,0 +1,86 @@
+"""Configurations of experiments: TOML files, checked before anything runs.
+
+``include`` takes the keys of another file that the including one does not set itself.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from experiments.schema import Config
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; one line that names the key."""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The keys of a file, and of the file that it includes."""
+    try:
+        own = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    if "include" not in own:
+        return own
+    included = own.pop("include")
+    if not isinstance(included, str):
+        raise ConfigError(f"{path}: include: must be the name of a file, found {included!r}")
+    return _read(path.parent / included) | own
+
+
+def _assign(keys: Any, assignment: str) -> None:
+    """Apply one ``key=value``: a dotted key (numbers index lists) and a TOML value."""
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {assignment}: must be key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *path, last = [int(part) if part.isdigit() else part for part in name.split(".")]
+    try:
+        for part in path:
+            keys = keys.setdefault(part, {}) if isinstance(keys, dict) else keys[part]
+        keys[last] = value
+    except (AttributeError, IndexError, TypeError) as error:
+        raise ConfigError(f"--set {name}: there is no such key") from error
+
+
+def load(path: Path, assignments: list[str] | None = None, *, quick: bool = False) -> Config:
+    """Read and check a configuration.
+
+    Parameters
+    ----------
+    path : Path
+    assignments : list of str
+        ``key=value`` in TOML, as ``restarts=5``, ``stop.tol=1e-4``, ``data.0.args.beta=4``.
+    quick : bool
+        Few restarts, few steps, and the default settings alone.
+
+    Raises
+    ------
+    ConfigError
+        One line that names the file, the key and what is wrong with it.
+    """
+    keys = _read(path)
+    for assignment in assignments or []:
+        _assign(keys, assignment)
+    try:
+        config = Config.model_validate(keys)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"{path}: {where}: unknown key") from None
+        if first["type"] == "missing":
+            raise ConfigError(f"{path}: {where}: this key is missing") from None
+        said = first["msg"].removeprefix("Value error, ")
+        found = "" if first["type"] == "value_error" else f", found {first['input']!r}"
+        raise ConfigError(f"{path}: {where}: {said}{found}") from None
+    return config.quickened() if quick else config

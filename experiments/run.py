@@ -1,0 +1,237 @@
+"""Run a configuration: ``python -m experiments.run configs/NAME.toml [--quick] [--set KEY=VALUE]``.
+
+Every fit becomes a row of ``NAME.jsonl`` in the folder ``--out``. A run that was interrupted goes
+on where it stopped when it is started again; what is there is not fitted again. Rows of changed
+configurations (``--quick``, ``--set``) go to the folder ``runs`` unless ``--out`` says otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+import bcnmf_jax as bj
+from bcnmf_jax.datasets import Dataset
+from experiments.config import ConfigError, load
+from experiments.methods import Fitted, fits, restart_keys
+from experiments.rows import Results, ResultsError, Row, key, plain
+from experiments.schema import LABELS, Config, Data
+from experiments.scoring import known, score_one, scorers
+from experiments.units import Unit, units
+
+ROOT = Path(__file__).resolve().parent.parent
+PAPER = ROOT / "paper" / "results"
+PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "scikit-learn")
+#: Fields that only iterative methods have.
+FITTED = ("x_explained", "y_explained", "dead_features", "dead_components", "effective_features")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def commit() -> str | None:
+    """The commit that is checked out, marked where files other than results differ from it."""
+    at = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--", ".", ":!paper")
+    return f"{at}+changes" if at and changed else at
+
+
+def machine() -> str:
+    """Processor and number of cores, without a name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    model = models[0] if models else platform.processor()
+    return f"{platform.system()} {platform.machine()}, {model}, {os.cpu_count()} cores"
+
+
+def circumstances(name: str, config: Config) -> Row:
+    """The fields that all rows of a run share."""
+    devices = jax.devices()
+    versions = {package: version(package) for package in PACKAGES}
+    return {
+        "config": name,
+        "config_hash": config.hash,
+        "commit": commit(),
+        "versions": {"python": platform.python_version(), "bcnmf_jax": bj.__version__, **versions},
+        "device": {
+            "platform": devices[0].platform,
+            "kind": devices[0].device_kind,
+            "count": len(devices),
+            "jax_platforms": os.environ.get("JAX_PLATFORMS"),
+        },
+        "machine": machine(),
+    }
+
+
+def load_data(data: Data) -> Dataset:
+    """The data set of a configuration.
+
+    Raises
+    ------
+    ConfigError
+        If the function takes other arguments.
+    """
+    try:
+        dataset = getattr(bj.datasets, data.name)(**data.args)
+    except TypeError as error:
+        raise ConfigError(f"data: args: {error}") from error
+    if data.background_fraction == 1:
+        return dataset
+    m = len(dataset.background)
+    count = max(round(m * data.background_fraction), 1)
+    kept = np.sort(np.random.default_rng(0).choice(m, count, replace=False))
+    changes: dict[str, Any] = {"background": dataset.background[kept]}
+    if dataset.counts is not None:
+        changes["counts"] = dataset.counts | {"background": dataset.counts["background"][kept]}
+    if dataset.background_groups is not None:
+        changes["background_groups"] = dataset.background_groups[kept]
+    return dataclasses.replace(dataset, **changes)
+
+
+def identify(data: Data, dataset: Dataset, unit: Unit, rank: int, alpha: Any, seed: int) -> Row:
+    """The fields that say what a row is about."""
+    (n, g), m = dataset.target.shape, len(dataset.background)
+    about = {"data": data.name, "data_args": data.described, "scale": unit.scale}
+    about |= {"n": n, "m": m, "g": g, **unit.identity(dataset, rank, alpha), "seed": seed}
+    return plain(about | {"label": LABELS[unit.method.method]})
+
+
+Pending = list[tuple[Row, Fitted, Future[dict[str, Any]]]]
+
+
+def run(
+    name: str,
+    config: Config,
+    path: Path,
+    *,
+    workers: int = 2,
+    visit: Callable[[Row, Fitted], None] | None = None,
+) -> list[Row]:
+    """Fit and score whatever of a configuration the results do not hold yet.
+
+    Parameters
+    ----------
+    name : str
+        Of the configuration, as the rows have it.
+    config : Config
+    path : Path
+        The results file.
+    workers : int
+        Processes that score, while the next fits run.
+    visit : callable, optional
+        Is given every new row and its fit.
+
+    Returns
+    -------
+    list of dict
+        All rows, old and new.
+    """
+    keys, todo, shared = restart_keys(config), units(config), circumstances(name, config)
+    per_data = config.restarts * sum(len(unit.settings) for unit in todo)
+
+    def finish(pending: Pending) -> None:
+        made = []
+        for about, fitted, scores in pending:
+            empty = dict.fromkeys(FITTED)
+            made.append(plain(shared | about | empty | fitted.found | {"value": None}))
+            made[-1] |= plain(scores.result())
+        results.append(made)
+        bar.update(len(made))
+        for row, (_, fitted, _) in zip(made, pending, strict=True):
+            if visit is not None:
+                visit(row, fitted)
+
+    with (
+        Results(path, config.hash) as results,
+        scorers(workers) as pool,
+        tqdm(total=per_data * len(config.data), initial=len(results.done), unit="fit") as bar,
+    ):
+        pending: Pending = []
+        for data in config.data:
+            dataset = load_data(data)
+            truth = known(dataset)
+            for unit in todo:
+                wanted = {
+                    (rank, alpha, seed): about
+                    for rank, alpha in unit.settings
+                    for seed in range(config.restarts)
+                    if key(about := identify(data, dataset, unit, rank, alpha, seed))
+                    not in results.done
+                }
+                if not wanted:
+                    continue
+                bar.set_description(f"{data.name} {unit.method.method} {unit.loss or ''}".strip())
+                found = [
+                    fit
+                    for fit in fits(unit, dataset, keys, config.stop)
+                    if (fit.rank, fit.alpha, fit.seed) in wanted
+                ]
+                started: Pending = [
+                    (
+                        wanted[fit.rank, fit.alpha, fit.seed],
+                        fit,
+                        pool.submit(
+                            score_one, fit.codes, fit.components, fit.shared, truth, fit.seed
+                        ),
+                    )
+                    for fit in found
+                ]
+                # The scores of these are waited for only when the next ones are fitted.
+                if pending:
+                    finish(pending)
+                pending = started
+        if pending:
+            finish(pending)
+        return results.rows
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command: 0 when all rows are there, 2 for a wrong configuration, 1 for wrong data."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.run", description=__doc__)
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument("--quick", action="store_true", help="default settings, few restarts")
+    parser.add_argument(
+        *("--set", "-s"), action="append", default=[], metavar="KEY=VALUE", help="as stop.tol=1e-4"
+    )
+    parser.add_argument("--out", type=Path, help="folder of the rows (paper/results, or runs)")
+    parser.add_argument("--workers", type=int, default=2, help="processes that score (default 2)")
+    given = parser.parse_args(arguments)
+    if given.workers < 1:
+        parser.error(f"--workers must be at least 1, found {given.workers}")
+    changed = given.quick or given.set
+    folder = given.out or (Path("runs") / ("quick" if given.quick else "set") if changed else PAPER)
+    try:
+        config = load(given.config, given.set, quick=given.quick)
+        path = folder / f"{given.config.stem}.jsonl"
+        rows = run(given.config.stem, config, path, workers=given.workers)
+    except (ConfigError, ResultsError) as error:
+        print(f"experiments.run: {error}", file=sys.stderr)
+        return 2
+    except (OSError, ImportError) as error:
+        print(f"experiments.run: {error}", file=sys.stderr)
+        return 1
+    print(f"{len(rows)} rows in {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""What a configuration of experiments may hold.
+
+A configuration is a list of data sets and a list of methods; every method is fitted to every data
+set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LABELS = {
+    "pca": "PCA",
+    "cpca": "cPCA",
+    "gcpca": "gcPCA",
+    "nmf": "NMF",
+    "bcnmf": "bcNMF",
+    "shared_target": "shared + target",
+    "background_first": "background first",
+    "combined": "combined basis",
+}
+LINEAR = ("pca", "cpca", "gcpca")
+CONTRASTS = ("cpca", "bcnmf", "shared_target", "background_first")
+WITH_EXTRA = ("shared_target", "background_first")
+
+Alpha = float | Literal["auto"] | None
+
+
+class Strict(BaseModel, frozen=True):
+    """Unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Data(Strict, frozen=True):
+    """A data set: a function of ``bcnmf_jax.datasets`` and its arguments.
+
+    ``background_fraction`` keeps that share of the background's rows, drawn once for all runs.
+    """
+
+    name: Literal[
+        "beta_simulation",
+        "digits_on_photos",
+        "kang_cross_donor",
+        "kang_lymphocytes",
+        "leukemia",
+        "mdd",
+        "mixseq",
+        "mixseq_full",
+        "mnist_on_photos",
+        "mouse_protein",
+    ]
+    args: dict[str, int | float] = {}
+    background_fraction: float = Field(default=1.0, gt=0, le=1)
+
+    @property
+    def described(self) -> dict[str, int | float]:
+        """What a row says about the data beside the name."""
+        part = {"background_fraction": self.background_fraction}
+        return self.args | (part if self.background_fraction < 1 else {})
+
+
+class Stop(Strict, frozen=True):
+    """The stopping rule of every iterative fit; see ``bcnmf_jax.Stop``."""
+
+    tol: float = Field(default=1e-3, ge=0)
+    max_steps: int = Field(default=300, ge=1)
+
+
+class Solver(Strict, frozen=True):
+    """Multiplicative updates ("mu") or Adam on a parametrisation of the blocks ("adam")."""
+
+    name: Literal["mu", "adam"] = "mu"
+    damping: float = Field(default=1.0, gt=0, le=1)
+    inner_steps: int = Field(default=1, ge=1)
+    parametrisation: Literal["projected", "softplus", "log"] = "projected"
+    learning_rate: float = Field(default=1e-2, gt=0)
+
+
+class Default(Strict, frozen=True):
+    """The one setting of a method that is the same for all data sets."""
+
+    rank: int
+    alpha: Alpha = None
+
+
+class Method(Strict, frozen=True):
+    """A method and the settings to fit it at: all of alphas x ranks, for each loss, solver, start.
+
+    ``alphas`` are per sample, or with ``alpha_unit = "total"`` multiply the background's summed
+    misfit as they are. ``extra`` counts shared or background components. ``overlap`` (combined
+    basis) is in units of the target's misfit without structure.
+    """
+
+    method: Literal[
+        "pca", "cpca", "gcpca", "nmf", "bcnmf", "shared_target", "background_first", "combined"
+    ]
+    experiment: Literal[
+        "main",
+        "loss_solver",
+        "damping",
+        "initialisation",
+        "alpha_rank",
+        "readout",
+        "alpha_unit",
+        "objectives",
+    ] = "main"
+    losses: list[Literal["frobenius", "kl"]] = []
+    ranks: list[int] = Field(min_length=1)
+    alphas: list[float | Literal["auto"]] = []
+    alpha_unit: Literal["sample", "total"] = "sample"
+    extra: int = Field(default=0, ge=0)
+    overlap: float = Field(default=0.0, ge=0)
+    normalised: bool = True
+    solvers: list[Solver] = Field(default=[Solver()], min_length=1)
+    inits: list[Literal["random", "nndsvd"]] = Field(default=["random"], min_length=1)
+    default: Default | None = None
+
+    @model_validator(mode="after")
+    def _together(self) -> Method:
+        """What one key asks of another."""
+        linear, name = self.method in LINEAR, self.method
+        numbers = [a for a in self.alphas if a != "auto"]
+        problems = {
+            f"losses: {name} has none; leave it out": linear and self.losses,
+            f"losses: {name} needs at least one": not linear and not self.losses,
+            f"losses: {name} takes frobenius only": name == "combined" and "kl" in self.losses,
+            f"alphas: {name} needs at least one": name in CONTRASTS and not self.alphas,
+            f"alphas: {name} has none; leave it out": name not in CONTRASTS and self.alphas,
+            'alphas: "auto" is for cpca only': "auto" in self.alphas and name != "cpca",
+            "alphas: must be at least 0": any(a < 0 for a in numbers),
+            "ranks: must be at least 1": min(self.ranks) < 1,
+            f"extra: {name} needs at least 1": name in WITH_EXTRA and not self.extra,
+            f"extra: {name} has none; leave it out": name not in WITH_EXTRA and self.extra,
+            "default: must be among ranks and alphas": self.default
+            and (self.default.rank, self.default.alpha) not in self.grid,
+        }
+        for problem, found in problems.items():
+            if found:
+                raise ValueError(problem)
+        return self
+
+    @property
+    def grid(self) -> list[tuple[int, Alpha]]:
+        """All (rank, alpha), alphas outermost."""
+        return [(rank, alpha) for alpha in self.alphas or [None] for rank in self.ranks]
+
+
+class Narrow(Strict, frozen=True):
+    """A part of the grid, where all of it takes too long: settings with these ranks and alphas.
+
+    The default setting always stays, and of a method without one at least the first setting.
+    Methods without alpha, and "auto", are narrowed by rank only.
+    """
+
+    ranks: list[int]
+    alphas: list[float]
+
+
+class Quick(Strict, frozen=True):
+    """What ``--quick`` changes beside keeping default settings alone; ``args`` are for the data."""
+
+    restarts: int = Field(default=2, ge=1)
+    max_steps: int = Field(default=50, ge=1)
+    args: dict[str, int | float] = {}
+
+
+class Config(Strict, frozen=True):
+    """One configuration; ``hash`` tells it from every other."""
+
+    data: list[Data] = Field(min_length=1)
+    method: list[Method] = Field(min_length=1)
+    restarts: int = Field(default=20, ge=1)
+    seed: int = Field(default=0, ge=0)
+    stop: Stop = Stop()
+    narrow: Narrow | None = None
+    quick: Quick = Quick()
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of everything that the rows depend on."""
+        text = json.dumps(self.model_dump(exclude={"quick"}), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def settings(self, method: Method) -> list[tuple[int, Alpha]]:
+        """The (rank, alpha) at which ``method`` is fitted."""
+        if self.narrow is None:
+            return method.grid
+        ranks, alphas = self.narrow.ranks, self.narrow.alphas
+        default = method.default and (method.default.rank, method.default.alpha)
+        kept: list[tuple[int, Alpha]] = [
+            (rank, alpha)
+            for rank, alpha in method.grid
+            if (rank, alpha) == default
+            or (rank in ranks and (not isinstance(alpha, float) or alpha in alphas))
+        ]
+        return kept or method.grid[:1]
+
+    def quickened(self) -> Config:
+        """The configuration that ``--quick`` runs."""
+        data = [d.model_copy(update={"args": d.args | self.quick.args}) for d in self.data]
+        stop = self.stop.model_copy(update={"max_steps": self.quick.max_steps})
+        changes = {"data": data, "stop": stop, "restarts": self.quick.restarts}
+        return self.model_copy(update=changes | {"narrow": Narrow(ranks=[], alphas=[])})

@@ -1,0 +1,94 @@
+"""What of a configuration is fitted in one go, and how a row says what was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bcnmf_jax.datasets import Dataset
+from experiments.schema import LINEAR, Alpha, Config, Method, Solver
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Settings of one method that are fitted together, so that what they share is computed once.
+
+    That is the whole path for closed forms (one decomposition) and for background first (one basis
+    of the background per restart), and one alpha of the others: what is finished is kept.
+    """
+
+    method: Method
+    loss: str | None
+    solver: Solver
+    init: Any
+    settings: tuple[tuple[int, Alpha], ...]
+
+    @property
+    def scale(self) -> Any:
+        """KL is for raw counts, all else for log-normalised ones."""
+        return "counts" if self.loss == "kl" else "log"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Whatever is not standard."""
+        standard = Solver()
+        changed = {k: v for k, v in dict(self.solver).items() if v != getattr(standard, k)}
+        if self.solver.name != "mu":
+            changed = {
+                "solver": self.solver.name,
+                "parametrisation": self.solver.parametrisation,
+                "learning_rate": self.solver.learning_rate,
+            }
+        if self.init != "random":
+            changed["init"] = self.init
+        if self.method.alpha_unit == "total":
+            changed["alpha_mode"] = "total"
+        if self.method.method == "combined":
+            changed["overlap"] = self.method.overlap
+            changed["overlap_form"] = "unit length" if self.method.normalised else "published"
+        return changed
+
+    def identity(self, dataset: Dataset, rank: int, alpha: Alpha) -> dict[str, Any]:
+        """The fields of a row that say what is fitted."""
+        ratio = len(dataset.target) / len(dataset.background)
+        options, total = self.options, None
+        if alpha == "auto":
+            options, alpha = {**options, "alpha_mode": "auto"}, None
+        elif alpha is not None:
+            is_total = self.method.alpha_unit == "total"
+            total = float(alpha) if is_total else alpha * ratio
+            alpha = float(alpha) / ratio if is_total else alpha
+        default = self.method.default
+        asked = (rank, "auto" if options.get("alpha_mode") == "auto" else alpha)
+        return {
+            "experiment": self.method.experiment,
+            "method": self.method.method,
+            "loss": self.loss,
+            "alpha": alpha,
+            "alpha_total": total,
+            "rank": rank,
+            "extra": self.method.extra or None,
+            "options": options,
+            "default": default is not None and asked == (default.rank, default.alpha),
+        }
+
+
+def units(config: Config) -> list[Unit]:
+    """All that a configuration fits to one data set."""
+    made = []
+    for method in config.method:
+        settings = config.settings(method)
+        together = method.method in (*LINEAR, "background_first")
+        groups = [settings] if together else _by_alpha(settings)
+        for loss in method.losses or [None]:
+            for solver in method.solvers:
+                for init in method.inits:
+                    made += [Unit(method, loss, solver, init, tuple(g)) for g in groups]
+    return made
+
+
+def _by_alpha(settings: list[tuple[int, Alpha]]) -> list[list[tuple[int, Alpha]]]:
+    groups: dict[Alpha, list[tuple[int, Alpha]]] = {}
+    for rank, alpha in settings:
+        groups.setdefault(alpha, []).append((rank, alpha))
+    return list(groups.values())
