@@ -41,7 +41,7 @@ def test_imports_point_one_way(path):
     mine = LAYERS.index(layer(path))
     for module in imported(path):
         if module == "bcnmf_jax" or module.startswith("bcnmf_jax."):
-            other = (module.split(".") + [""])[1]
+            other = [*module.split("."), ""][1]
             assert other in LAYERS[: mine + 1], f"{path.name} imports {module}"
 
 

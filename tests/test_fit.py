@@ -177,9 +177,9 @@ def test_game_value_needs_no_codes(counts):
     value = float(bj.game_value(made, counts, f.blocks))
     scrambled = {**f.blocks, "target": f.blocks["target"] * 0 + 1.0}
     assert value == float(bj.game_value(made, counts, scrambled))
-    best = bj.transform(made, f, counts)
-    np.testing.assert_allclose(value, bj.costs(
-        made, bj.prepare(counts), {"basis": f.blocks["basis"], **best})["basis"], rtol=1e-4)  # fmt: skip
+    best = {"basis": f.blocks["basis"], **bj.transform(made, f, counts)}
+    want = bj.costs(made, bj.prepare(counts), best)["basis"]
+    np.testing.assert_allclose(value, want, rtol=1e-4)
 
 
 def nmf(alpha, loss):
