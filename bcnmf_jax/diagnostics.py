@@ -14,7 +14,7 @@ from bcnmf_jax.objective import (
     Data,
     assemble,
     default_chunk,
-    misfits,
+    misfits_in_turn,
     scan_rows,
 )
 from bcnmf_jax.terms import Term, get
@@ -97,7 +97,7 @@ def diagnose(
         over live target components), ``collapsed``.
     """
     terms = objective.terms(data)
-    values = misfits(terms, blocks)
+    values = misfits_in_turn(terms, blocks)
 
     def of(path):
         chosen = [(t, v) for t, v in zip(terms, values, strict=True) if t.codes == path]

@@ -15,7 +15,7 @@ from jaxtyping import Array
 from bcnmf_jax.data import prepare
 from bcnmf_jax.diagnostics import diagnose
 from bcnmf_jax.init import start_all_codes
-from bcnmf_jax.objective import AbstractObjective, Blocks, Data, canonical, costs
+from bcnmf_jax.objective import AbstractObjective, Blocks, Data, canonical, costs, misfits_in_turn
 from bcnmf_jax.solvers import MU, AbstractSolver
 from bcnmf_jax.terms import Term, get
 
@@ -161,7 +161,7 @@ def run(
         at = {
             "step": (steps + count).astype(jnp.int32),
             "change": change,
-            "cost": costs(objective, data, new)["basis"],
+            "cost": costs(objective, data, new, misfits=misfits_in_turn)["basis"],
         }
         trace = {k: trace[k].at[steps // stop.every].set(at[k]) for k in trace}
         return new, state, steps + count, change < stop.tol, _finite(new), trace

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.custom_batching import sequential_vmap
 from jaxtyping import Array, Key, PyTree
 
 from bcnmf_jax.chunks import chunk_rows, scan_rows
@@ -174,15 +175,30 @@ def split(objective: AbstractObjective, data: Data, blocks: Blocks, path: Path) 
 
 def misfits(terms: list[Term], blocks: Blocks) -> list[Array]:
     """The misfit of every term, by chunks."""
+    return [_misfit(t, get(blocks, t.codes), blocks["basis"]) for t in terms]
 
-    def one(term: Term) -> Array:
-        def visit(total, piece):
-            return total + term.value(piece[0], piece[1], blocks["basis"]), ()
 
-        rows = (term.rows, get(blocks, term.codes))
-        return scan_rows(visit, jnp.zeros((), term.rows.x.dtype), rows, default_chunk([term]))[0]
+def _misfit(term: Term, codes: Array, basis: PyTree) -> Array:
+    def visit(total, piece):
+        return total + term.value(*piece, basis), ()
 
-    return [one(t) for t in terms]
+    zero = jnp.zeros((), term.rows.x.dtype)
+    return scan_rows(visit, zero, (term.rows, codes), default_chunk([term]))[0]
+
+
+def misfits_in_turn(terms: list[Term], blocks: Blocks) -> list[Array]:
+    """`misfits` that under vmap take one fit after the other: a misfit forms a reconstruction, and
+    those of many fits side by side fit no cache. Not differentiable."""
+    out = []
+    for term in terms:
+        arrays, rest = eqx.partition((term, get(blocks, term.codes), blocks["basis"]), eqx.is_array)
+
+        @sequential_vmap
+        def one(arrays, rest=rest):
+            return _misfit(*eqx.combine(arrays, rest))
+
+        out.append(one(arrays))
+    return out
 
 
 def assemble(objective: AbstractObjective, terms: list[Term], values: list, blocks: Blocks) -> dict:
@@ -197,7 +213,9 @@ def assemble(objective: AbstractObjective, terms: list[Term], values: list, bloc
     return {**costs, "basis": paid + objective.basis_penalty(blocks["basis"])[0]}
 
 
-def costs(objective: AbstractObjective, data: Data, blocks: Blocks) -> dict:
+def costs(
+    objective: AbstractObjective, data: Data, blocks: Blocks, *, misfits=misfits
+) -> dict[str, Any]:
     """What each block minimises: codes their own misfit, the basis the signed sum."""
     terms = objective.terms(data)
     return assemble(objective, terms, misfits(terms, blocks), blocks)

@@ -21,8 +21,8 @@ from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective, Data, truncate
 from bcnmf_jax.solvers import MU, AbstractSolver
 
-COLUMNS = 256
-"""Columns of codes side by side from which a matrix product gains nothing by more."""
+COLUMNS = 96
+"""Columns of codes side by side from which a matrix product gains nothing by more (CPU)."""
 
 
 def default_batch(data: Data, loss: AbstractLoss | None, width: int) -> int:
@@ -38,6 +38,14 @@ def default_batch(data: Data, loss: AbstractLoss | None, width: int) -> int:
     return max(min(BYTES // (rows * x.shape[1] * x.dtype.itemsize), COLUMNS // width), 1)
 
 
+def map_batched(f: Callable[[Array], Any], count: int, batch: int) -> Any:
+    """``f`` of 0 ... count - 1, ``batch`` side by side; the last batch is filled from the first."""
+    batch = min(batch, count)
+    index = jnp.arange(-(-count // batch) * batch) % count
+    out = lax.map(jax.vmap(f), index.reshape(-1, batch))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], out)
+
+
 @eqx.filter_jit
 def _sweep(make, data, alphas, ranks, keys, loss, kwargs, solver, stop, static) -> Fit:
     widest, looks, batch, method = static
@@ -47,7 +55,10 @@ def _sweep(make, data, alphas, ranks, keys, loss, kwargs, solver, stop, static) 
         return make(alpha=alpha, loss=loss, **kwargs)
 
     # The start depends on neither alpha nor rank (a smaller rank is a mask).
-    starts = lax.map(lambda key: start(build(alphas[0]), data, widest, key, method), keys)
+    def begin(index):
+        return start(build(alphas[0]), data, widest, keys[index], method)
+
+    starts = map_batched(begin, keys.shape[0], batch)
 
     def one(index) -> Fit:
         a, r, s = jnp.unravel_index(index, shape)
@@ -56,14 +67,8 @@ def _sweep(make, data, alphas, ranks, keys, loss, kwargs, solver, stop, static) 
         blocks = truncate(objective, blocks, ranks[r])
         return run(objective, data, blocks, solver, stop, looks)
 
-    count = int(np.prod(shape))
-    batch = min(batch, count)
-    padded = jnp.arange(-(-count // batch) * batch) % count
-    fits = lax.map(jax.vmap(one), padded.reshape(-1, batch))
-    return jax.tree.map(
-        lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count].reshape(*shape, *leaf.shape[2:]),
-        fits,
-    )
+    fits = map_batched(one, int(np.prod(shape)), batch)
+    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), fits)
 
 
 def sweep(
