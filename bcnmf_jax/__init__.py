@@ -7,7 +7,7 @@ from bcnmf_jax.data import ConstantFeatureWarning, DataWarning, ScaleWarning, pr
 from bcnmf_jax.fit import RESULTS, Fit, Stop, fit, result_name
 from bcnmf_jax.init import init
 from bcnmf_jax.losses import KL, AbstractLoss, Beta, Frobenius, NegativeBinomial
-from bcnmf_jax.objective import AbstractObjective, costs
+from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.objectives import (
     NMF,
     BackgroundFirst,
@@ -21,7 +21,7 @@ from bcnmf_jax.solvers import MU, AbstractSolver, Optax
 from bcnmf_jax.split import Split
 from bcnmf_jax.sweep import sweep
 from bcnmf_jax.terms import Rows, Term
-from bcnmf_jax.transform import game_value, transform
+from bcnmf_jax.transform import block_costs, game_value, transform
 
 if TYPE_CHECKING:
     from bcnmf_jax import baselines, datasets, metrics
@@ -47,6 +47,6 @@ __all__ = [
     "AbstractPenalty", "AbstractSolver", "BackgroundFirst", "Beta", "CollapsedWarning",
     "CombinedBasis", "ConstantFeatureWarning", "Contrastive", "DataWarning", "Fit", "Frobenius",
     "Multimodal", "NegativeBinomial", "Optax", "Overlap", "Rows", "ScaleWarning", "SharedTarget",
-    "Split", "Stop", "Term", "baselines", "costs", "datasets", "fit", "game_value", "init",
+    "Split", "Stop", "Term", "baselines", "block_costs", "datasets", "fit", "game_value", "init",
     "metrics", "prepare", "result_name", "sweep", "transform",
 ]  # fmt: skip

@@ -29,7 +29,7 @@ SCALE_RATIO = 10.0
 """Ratio of the mean values of target and background from which a `ScaleWarning` is given."""
 
 
-def check_array(a: Any, name: str) -> np.ndarray | jax.Array:
+def check_array(a: Any, name: str, *, constant: bool = False) -> np.ndarray | jax.Array:
     """A nonnegative matrix of the working dtype, or an error that names the argument.
 
     Parameters
@@ -38,6 +38,8 @@ def check_array(a: Any, name: str) -> np.ndarray | jax.Array:
         NumPy or JAX, or what NumPy can convert.
     name : str
         How the caller knows the argument.
+    constant : bool
+        Take a matrix of one value (new samples may be few, or empty).
 
     Raises
     ------
@@ -76,9 +78,18 @@ def check_array(a: Any, name: str) -> np.ndarray | jax.Array:
             f"{name} has negative values (lowest {low:.3g}); a nonnegative factorisation needs "
             "values of at least 0: do not centre or z-score"
         )
-    if low == high:
+    if float(high) > float(np.finfo(_working(a.dtype)).max):
+        raise ValueError(
+            f"{name} has values up to {high:.3g}, beyond {np.dtype(_working(a.dtype))}; rescale it"
+        )
+    if low == high and not constant:
         raise ValueError(f"{name} is constant (every value is {low:.3g}); nothing can be learned")
     return a
+
+
+def _working(dtype) -> Any:
+    """float64 becomes float32 unless JAX has double precision on; integers become floats."""
+    return jax.dtypes.canonicalize_dtype(dtype if dtype.kind == "f" else float)
 
 
 def _weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax.Array:
@@ -96,8 +107,10 @@ def _weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax.Arra
     return v
 
 
-def _rows(a: Any, weights: Any, mask: Any, name: str) -> Rows:
+def _rows(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Rows:
     if isinstance(a, Rows):
+        if weights is not None or mask is not None:
+            raise ValueError(f"data[{name!r}] is prepared: its weights and mask are in it already")
         return a
     if mask is not None and not isinstance(a, Tracer):
         a = a if isinstance(a, jax.Array) else np.asarray(a)
@@ -105,9 +118,8 @@ def _rows(a: Any, weights: Any, mask: Any, name: str) -> Rows:
         if mask.shape != a.shape:
             raise ValueError(f"mask[{name!r}] must have the shape of the data, {a.shape}")
         a = np.where(mask == 0, 0, a)
-    x = check_array(a, f"data[{name!r}]")
-    # float64 becomes float32 unless JAX has double precision on
-    x = jnp.asarray(x, jax.dtypes.canonicalize_dtype(x.dtype if x.dtype.kind == "f" else float))
+    x = check_array(a, f"data[{name!r}]", constant=constant)
+    x = jnp.asarray(x, _working(x.dtype))
     v = None
     if weights is not None:
         v = jnp.asarray(_weights(weights, x.shape, f"weights[{name!r}]"), x.dtype)
@@ -117,8 +129,14 @@ def _rows(a: Any, weights: Any, mask: Any, name: str) -> Rows:
     return Rows(x, v)
 
 
-def prepare(data: dict, weights: dict | None = None, mask: dict | None = None) -> dict[str, Any]:
-    """Data as `Rows`, checked.
+def prepare(
+    data: dict,
+    weights: dict | None = None,
+    mask: dict | None = None,
+    *,
+    constant: bool = False,
+) -> dict[str, Any]:
+    """Data as `Rows`, checked; what has been prepared is taken as it is.
 
     Parameters
     ----------
@@ -128,6 +146,8 @@ def prepare(data: dict, weights: dict | None = None, mask: dict | None = None) -
     weights, mask : dict, optional
         Of the same structure: weights ``(n,)`` per sample; ``(n, g)`` arrays that are 0 where a
         value is missing.
+    constant : bool
+        Take matrices of one value.
 
     Raises
     ------
@@ -144,23 +164,44 @@ def prepare(data: dict, weights: dict | None = None, mask: dict | None = None) -
     for name, extra in (("weights", weights), ("mask", mask)):
         if extra is not None and (not isinstance(extra, dict) or set(extra) - set(data)):
             raise ValueError(f"{name} must be a dictionary with names among {sorted(data)}")
-    built = {k: _nested(a, (weights or {}).get(k), (mask or {}).get(k), k) for k, a in data.items()}
-    _check_features(built)
-    return built
+    built = {
+        k: _nested(a, (weights or {}).get(k), (mask or {}).get(k), k, constant)
+        for k, a in data.items()
+    }
+    if not any(isinstance(a, Rows) for a in jax.tree.leaves(data, is_leaf=_is_rows)):
+        _check_features(built)
+    dtype = jnp.result_type(*jax.tree.leaves(built))
+    return jax.tree.map(lambda a: a.astype(dtype), built)
 
 
-def _nested(a, weights, mask, name):
+def _is_rows(a: Any) -> bool:
+    return isinstance(a, Rows)
+
+
+def _nested(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Any:
+    extras = {"weights": weights, "mask": mask}
     if isinstance(a, dict):
-        pick = lambda extra, k: extra.get(k) if isinstance(extra, dict) else extra  # noqa: E731
-        return {k: _nested(b, pick(weights, k), pick(mask, k), f"{name}.{k}") for k, b in a.items()}
+        for what, extra in extras.items():
+            if extra is not None and (not isinstance(extra, dict) or set(extra) - set(a)):
+                raise ValueError(f"{what}[{name!r}] must be a dictionary with names of {sorted(a)}")
+        built = {
+            k: _nested(b, (weights or {}).get(k), (mask or {}).get(k), f"{name}.{k}", constant)
+            for k, b in a.items()
+        }
+        if len({r.x.shape[0] for r in built.values()}) > 1:
+            sizes = {k: r.x.shape[0] for k, r in built.items()}
+            raise ValueError(f"data[{name!r}] has modalities of {sizes} samples; give the same")
+        return built
     if isinstance(a, list | tuple):
         if not a:
             raise ValueError(f"data[{name!r}] is an empty list; leave it out instead")
-        part = lambda extra, i: None if extra is None else extra[i]  # noqa: E731
-        return [
-            _nested(b, part(weights, i), part(mask, i), f"{name}[{i}]") for i, b in enumerate(a)
-        ]
-    return _rows(a, weights, mask, name)
+        for what, extra in extras.items():
+            if extra is not None and (not isinstance(extra, list | tuple) or len(extra) != len(a)):
+                raise ValueError(f"{what}[{name!r}] must be a list of {len(a)}, as the data are")
+        none = [None] * len(a)
+        parts = zip(a, weights or none, mask or none, strict=True)
+        return [_nested(b, v, m, f"{name}[{i}]", constant) for i, (b, v, m) in enumerate(parts)]
+    return _rows(a, weights, mask, name, constant)
 
 
 def _check_features(data: dict[str, Any]) -> None:
@@ -192,7 +233,7 @@ def _warn(x: np.ndarray, y: np.ndarray, name: str) -> None:
             f"{int(same.sum())} of {same.size} features are constant over target and {name}; "
             "they carry nothing and can be dropped",
             ConstantFeatureWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     ratio = float(y.mean() / x.mean())
     if not 1 / SCALE_RATIO < ratio < SCALE_RATIO:
@@ -200,5 +241,5 @@ def _warn(x: np.ndarray, y: np.ndarray, name: str) -> None:
             f"the mean of {name} is {ratio:.3g} times the target's; alpha multiplies a sum over "
             "the background, so bring both to one scale or depth first",
             ScaleWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -6,8 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, PyTree
 
+from bcnmf_jax.losses import by_row
 from bcnmf_jax.objective import (
     AbstractObjective,
     Blocks,
@@ -23,15 +25,34 @@ EXPLAINED_FLOOR = 1e-4
 EFFECTIVE_FEATURES = 5.0
 
 
+def null_factors(x: Array, v: Array | None) -> tuple[Array, Array]:
+    """Row and column factors whose outer product has the weighted totals of the data.
+
+    Without a mask they are the row sums and the shares of the columns; under a mask the factors are
+    found by iterative proportional fitting of what is observed.
+    """
+    tiny = jnp.finfo(x.dtype).tiny
+    if v is None or by_row(v):
+        rows = x.sum(1)
+        columns = (x if v is None else x * v).sum(0)
+        return rows, columns / jnp.maximum(columns.sum(), tiny)
+
+    def step(_, columns):
+        rows = (x * v).sum(1) / jnp.maximum(v @ columns, tiny)
+        return (x * v).sum(0) / jnp.maximum(rows @ v, tiny)
+
+    columns = lax.fori_loop(0, 20, step, (x * v).sum(0) / jnp.maximum((x * v).sum(), tiny))
+    return (x * v).sum(1) / jnp.maximum(v @ columns, tiny), columns
+
+
 def null_misfit(term: Term) -> Array:
     """Misfit of the model without structure, by chunks."""
     x, v = term.rows.x, term.rows.v
-    seen = x if v is None else x * v
-    rows, columns = seen.sum(1), seen.sum(0)
+    rows, columns = null_factors(x, v)
 
     def visit(total, piece):
         chunk, row = piece
-        return total + term.loss.null(chunk.x, chunk.v, row, columns, columns.sum()), ()
+        return total + term.loss.null(chunk.x, chunk.v, row, columns), ()
 
     zero = jnp.zeros((), x.dtype)
     return scan_rows(visit, zero, (term.rows, rows), default_chunk([term]))[0]
@@ -51,9 +72,10 @@ def dead_features(term: Term, blocks: Blocks) -> Array:
     x, v = term.rows.x, term.rows.v
     total = (x if v is None else x * v).sum(0)
     h, w = term.read(get(blocks, term.codes)), term.mix(blocks["basis"])
-    fitted = h.sum(0) @ w if v is None or v.shape[-1] == 1 else ((h @ w) * v).sum(0)
-    if v is not None and v.shape[-1] == 1:
-        fitted = (h * v).sum(0) @ w
+    if v is None:
+        fitted = h.sum(0) @ w
+    else:
+        fitted = (h * v).sum(0) @ w if by_row(v) else ((h @ w) * v).sum(0)
     is_counts = jnp.all(x == jnp.round(x)) & (jnp.max(x) > 1)
     seen = total > jnp.where(is_counts, 20, 1e-3 * total.mean())
     return jnp.sum(seen & (fitted < 0.01 * total))
@@ -108,14 +130,15 @@ def diagnose(
     y = jnp.stack([of(p) for p in paths]) if several else jnp.asarray(of(("background",)))
     x = of(("target",))
     target = [t for t in terms if t.codes == ("target",)]
-    used = usage(blocks["target"], blocks["basis"])
+    counts = jnp.max(jnp.stack([_counts(t) for t in target]), axis=0)
+    used = usage(blocks["target"] * counts[:, None], blocks["basis"])
     dead = started & (used < 1e-6 * used.sum())
     counted = jnp.arange(used.shape[0]) < used.shape[0] - objective.extra
     live = started & ~dead & counted
     spread = effective_features(blocks["basis"])
     median = jnp.nanmedian(jnp.where(live, spread, jnp.nan))
     features = sum(w.shape[1] for w in jax.tree.leaves(blocks["basis"]))
-    silent = jnp.mean(jnp.all(blocks["target"] == 0, axis=1) & _has_values(target))
+    silent = jnp.sum(counts * jnp.all(blocks["target"] == 0, axis=1)) / jnp.sum(counts)
     # A single component under KL is at best the model that explained variance is measured against.
     null_rank = max(t.loss.null_rank for t in target)
     collapsed = (
@@ -135,5 +158,8 @@ def diagnose(
     return assemble(objective, terms, values, blocks), found
 
 
-def _has_values(target: list[Term]) -> Array:
-    return jnp.any(jnp.stack([jnp.any(t.rows.x > 0, axis=1) for t in target]), axis=0)
+def _counts(term: Term) -> Array:
+    """Weight of each sample that has values: a sample of zeros has codes of zeros."""
+    v = term.rows.v
+    weight = jnp.ones(term.rows.x.shape[0], term.rows.x.dtype) if v is None else jnp.max(v, axis=1)
+    return weight * jnp.any(term.rows.x > 0, axis=1)

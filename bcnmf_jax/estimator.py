@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from bcnmf_jax.data import DataWarning
+from bcnmf_jax.data import DataWarning, prepare
 from bcnmf_jax.fit import Stop, result_name
 from bcnmf_jax.losses import KL, AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
@@ -43,15 +43,15 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     ----------
     n_components : int
         Number of target components.
-    alpha : float
+    alpha : float, or one value per background
         Contrast per sample, at least 0.
     loss : {"frobenius", "kl"} or AbstractLoss
         Squared error (for log-normalised or continuous data) or generalised KL (for counts).
     objective : {"nmf", "contrastive", "published", "shared_target", "background_first"}
-        "contrastive" is bounded below for every loss: squared error takes the published form; any
-        other loss, whose published form is unbounded, takes it beside one frozen component of the
-        background (`BackgroundFirst` of background rank 1). "published" takes the published form
-        with every loss.
+        "contrastive" is bounded below for every loss: the published form with squared error; with
+        KL and the negative binomial, whose published form is unbounded, beside one frozen component
+        of the background (`BackgroundFirst` of background rank 1). "published" is the published
+        form with every loss.
     n_background_components : int
         Shared or background components of the last two objectives.
     n_restarts : int
@@ -131,11 +131,12 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         self._check_parameters()
         X = self._check_target(X, reset=True)
-        data = {"target": X}
+        data: dict[str, Any] = {"target": X}
         if background is not None:
             data["background"] = self._check_background(background, X.dtype)
         seed = self._seed()
         with jax.enable_x64(X.dtype == np.float64):
+            data = prepare(data)
             (make, extra), loss = self._make(background is not None), self._loss()
             key = jax.random.key(seed)
             keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(self.n_restarts))
@@ -243,8 +244,9 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if self.objective == "published":
             return Contrastive, {}
         if self.objective == "contrastive":
-            bounded = isinstance(self._loss(), Frobenius)
-            return (Contrastive, {}) if bounded else (BackgroundFirst, {"background_rank": 1})
+            if self._loss().bounded:
+                return Contrastive, {}
+            return BackgroundFirst, {"background_rank": 1}
         count = int(self.n_background_components)
         if self.objective == "shared_target":
             return SharedTarget, {"shared_rank": count}
@@ -263,10 +265,10 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, found {value!r}")
-        for name in ("alpha", "tol"):
-            value = getattr(self, name)
-            if not isinstance(value, Real) or not 0 <= float(value) < np.inf:
-                raise ValueError(f"{name} must be a number of at least 0, found {value!r}")
+        alphas = self.alpha if isinstance(self.alpha, list | tuple | np.ndarray) else [self.alpha]
+        for name, values in (("alpha", alphas), ("tol", [self.tol])):
+            if not all(isinstance(v, Real) and 0 <= float(v) < np.inf for v in values):
+                raise ValueError(f"{name} must be a number of at least 0, found {values!r}")
         if not isinstance(self.loss, AbstractLoss) and self.loss not in LOSSES:
             raise ValueError(f"loss must be one of {sorted(LOSSES)} or a loss, found {self.loss!r}")
         if self.objective not in OBJECTIVES:

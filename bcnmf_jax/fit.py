@@ -14,9 +14,10 @@ from jaxtyping import Array
 
 from bcnmf_jax.data import prepare
 from bcnmf_jax.diagnostics import diagnose
-from bcnmf_jax.init import start_all_codes
+from bcnmf_jax.init import require_target, start_all_codes
 from bcnmf_jax.objective import AbstractObjective, Blocks, Data, canonical, costs, misfits_in_turn
 from bcnmf_jax.solvers import MU, AbstractSolver
+from bcnmf_jax.split import known
 from bcnmf_jax.terms import Term, get
 
 
@@ -41,6 +42,14 @@ def result_name(result: Any) -> Any:
     return str(names) if names.ndim == 0 else names
 
 
+def _keep(a, dtype) -> Any:
+    """Arrays of NumPy, which stay known while a program is traced; what is no number stays."""
+    if isinstance(a, jax.Array):
+        return a
+    a = np.asarray(a)
+    return a.astype(dtype) if a.dtype.kind in "iu" or dtype == np.float32 else a
+
+
 class Stop(eqx.Module):
     """When to stop; one rule for every solver.
 
@@ -60,8 +69,8 @@ class Stop(eqx.Module):
         If a parameter is out of range.
     """
 
-    tol: Array = eqx.field(default=1e-5, converter=jnp.asarray)
-    max_steps: Array = eqx.field(default=500, converter=jnp.asarray)
+    tol: Any = eqx.field(default=1e-5, converter=lambda a: _keep(a, np.float32))
+    max_steps: Any = eqx.field(default=500, converter=lambda a: _keep(a, np.int32))
     every: int = eqx.field(default=10, static=True)
 
     def __check_init__(self):
@@ -69,7 +78,7 @@ class Stop(eqx.Module):
             return
         if not self.tol >= 0:
             raise ValueError(f"Stop(tol) must be at least 0, found {float(self.tol)}")
-        if self.max_steps.dtype.kind != "i" or self.max_steps < 0:
+        if self.max_steps.dtype.kind not in "iu" or self.max_steps < 0:
             raise ValueError(
                 f"Stop(max_steps) must be an integer of at least 0, found {self.max_steps}"
             )
@@ -78,7 +87,15 @@ class Stop(eqx.Module):
 
     @property
     def looks(self) -> int:
-        """Room for the trace: a power of two, so that other step numbers compile nothing."""
+        """Room for the trace: a power of two, so that other step numbers compile nothing.
+
+        Raises
+        ------
+        ValueError
+            If ``max_steps`` is traced: the room must be known.
+        """
+        if isinstance(self.max_steps, Tracer):
+            raise ValueError("Stop(max_steps) must be a number, not traced by jit or vmap")
         looks = max(-(-int(self.max_steps) // self.every), 1)
         return 1 << (looks - 1).bit_length()
 
@@ -153,7 +170,7 @@ def run(
 
     def look(carry):
         old, state, steps, _, _, trace = carry
-        count = jnp.minimum(stop.every, stop.max_steps - steps)
+        count = jnp.minimum(stop.every, stop.max_steps - steps).astype(jnp.int32)
         advance = lambda _, c: solver.step(objective, data, *c)  # noqa: E731
         new, state = lax.fori_loop(0, count, advance, (old, state))
         change = [relative_change(t, old, new) for t in objective.terms(data)]
@@ -164,7 +181,9 @@ def run(
             "cost": costs(objective, data, new, misfits=misfits_in_turn)["basis"],
         }
         trace = {k: trace[k].at[steps // stop.every].set(at[k]) for k in trace}
-        return new, state, steps + count, change < stop.tol, _finite(new), trace
+        # A last look over fewer steps sees less change, and settles nothing.
+        settled = (change < stop.tol) & (count == stop.every)
+        return new, state, steps + count, settled, _finite(new), trace
 
     state = solver.init(objective, data, blocks)
     carry = (blocks, state, jnp.zeros((), jnp.int32), jnp.asarray(False), _finite(blocks), trace)
@@ -174,7 +193,8 @@ def run(
     spent, found = diagnose(objective, data, blocks, started)
     result = RESULTS.where(settled, RESULTS.converged, RESULTS.max_steps)
     result = RESULTS.where(found["collapsed"], RESULTS.collapsed, result)
-    result = RESULTS.where(finite & _finite(blocks), result, RESULTS.nonfinite)
+    finite = finite & _finite(blocks) & ~jnp.isnan(found["x_explained"])
+    result = RESULTS.where(finite, result, RESULTS.nonfinite)
     return Fit(blocks, spent, found, trace, steps, result)
 
 
@@ -185,6 +205,12 @@ def _check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> B
     """Blocks of the data's dtype, or an error that names the block."""
     dtype = jax.tree.leaves(data)[0].dtype
     blocks = jax.tree.map(lambda a: jnp.asarray(a, dtype), blocks)
+    width = jax.tree.leaves(blocks["basis"])[0].shape[0]
+    if width <= objective.extra:
+        raise ValueError(
+            f"blocks['basis'] has {width} components, of which {objective.extra} are shared or "
+            "frozen; it needs more"
+        )
     wants = jax.eval_shape(lambda: start_all_codes(objective, data, blocks["basis"])) | {
         "basis": jax.tree.map(lambda w: w, blocks["basis"])
     }
@@ -200,7 +226,8 @@ def _check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> B
     if have != features:
         raise ValueError(f"blocks['basis'] has {have} features, the data {features}")
     for leaf in jax.tree.leaves(blocks):
-        if not isinstance(leaf, Tracer) and not bool(jnp.all(leaf >= 0)):
+        value = known(leaf)
+        if value is not None and not ((value >= 0) & np.isfinite(value)).all():
             raise ValueError("blocks must be nonnegative and finite; found negative values or NaN")
     return {name: blocks[name] for name in wants}
 
@@ -243,5 +270,6 @@ def fit(
     """
     stop = Stop() if stop is None else stop
     rows = prepare(data, weights, mask)
+    require_target(objective, rows)
     blocks = _check_blocks(objective, rows, blocks)
     return _run(objective, rows, blocks, MU() if solver is None else solver, stop, stop.looks)

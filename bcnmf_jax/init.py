@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from bcnmf_jax.data import prepare
-from bcnmf_jax.objective import AbstractObjective, Blocks, Data
+from bcnmf_jax.objective import AbstractObjective, Blocks, Data, check_structure
 from bcnmf_jax.terms import Rows, Term, by_codes
 
 Method = Literal["random", "nndsvd"]
@@ -19,14 +19,16 @@ Method = Literal["random", "nndsvd"]
 
 def uniform_rows(key: Key[Array, ""], count: int, features: int, dtype) -> Array:
     """Basis rows of unit sum; row j comes from ``fold_in(key, j)``, so more rows change none."""
-    draw = lambda j: jax.random.uniform(jax.random.fold_in(key, j), (features,), dtype)  # noqa: E731
+    draw = lambda j: jax.random.uniform(  # noqa: E731
+        jax.random.fold_in(key, j), (features,), dtype, minval=jnp.finfo(dtype).tiny
+    )
     rows = jax.vmap(draw)(jnp.arange(count))
     return rows / rows.sum(1, keepdims=True)
 
 
 def nndsvd_rows(key: Key[Array, ""], x: Array, count: int) -> Array:
     """Basis rows from the leading singular vectors of the target (NNDSVD, Boutsidis & Gallopoulos
-    2008), each the nonnegative half with the larger norm, over a little of a random row.
+    2008), each its half of larger norm, over a little of a random row.
 
     Components beyond ``min(n, g)`` are random rows.
     """
@@ -51,8 +53,8 @@ def start_basis(
 
     def leaf(i: int, g: int) -> Array:
         mine = key if i == 0 else jax.random.fold_in(key, 2**31 - 1 - i)
-        if method == "nndsvd":
-            own = nndsvd_rows(mine, rows[i % len(rows)].x, rank)
+        if method == "nndsvd" and i < len(rows):
+            own = nndsvd_rows(mine, rows[i].x, rank)
         else:
             own = uniform_rows(mine, rank, g, dtype)
         more = uniform_rows(jax.random.fold_in(mine, 2**31 - 1), objective.extra, g, dtype)
@@ -100,6 +102,19 @@ def start_all_codes(objective: AbstractObjective, data: Data, basis: PyTree) -> 
 _start = eqx.filter_jit(start)
 
 
+def check_method(method: str) -> None:
+    """Raise ValueError for a start that is not known."""
+    if method not in ("random", "nndsvd"):
+        raise ValueError(f"method must be 'random' or 'nndsvd', found {method!r}")
+
+
+def require_target(objective: AbstractObjective, data: Data) -> None:
+    """Raise ValueError for data without a target, or of a structure that is not taken."""
+    if "target" not in data:
+        raise ValueError('data needs a "target"')
+    check_structure(objective, data)
+
+
 def init(
     objective: AbstractObjective,
     data: dict,
@@ -140,8 +155,7 @@ def init(
     """
     if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1:
         raise ValueError(f"rank must be an integer of at least 1, found {rank!r}")
-    if method not in ("random", "nndsvd"):
-        raise ValueError(f"method must be 'random' or 'nndsvd', found {method!r}")
-    if "target" not in data:
-        raise ValueError('data needs a "target"')
-    return _start(objective, prepare(data, weights, mask), int(rank), key, method)
+    check_method(method)
+    rows = prepare(data, weights, mask)
+    require_target(objective, rows)
+    return _start(objective, rows, int(rank), key, method)

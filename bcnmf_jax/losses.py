@@ -12,18 +12,17 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.core import Tracer
 from jax.scipy.special import xlogy
 from jaxtyping import Array
 
-from bcnmf_jax.split import Split
+from bcnmf_jax.split import Split, known, number
 
 
 def _weigh(a: Array, v: Array | None) -> Array:
     return a if v is None else a * v
 
 
-def _by_row(v: Array | None) -> bool:
+def by_row(v: Array | None) -> bool:
     """Whether weights, if any, are one per row: then they factor out of a row's misfit."""
     return v is None or v.shape[-1] == 1
 
@@ -83,14 +82,20 @@ class AbstractLoss(eqx.Module):
         return stats
 
     @property
+    def bounded(self) -> bool:
+        """Whether the misfit stays finite where the reconstruction vanishes: what makes the cost
+        of a contrast bounded below."""
+        return False
+
+    @property
     def null_rank(self) -> int:
         """Rank of the model without structure: a fit of no larger rank cannot explain anything."""
         return 1
 
-    def null(self, x: Array, v: Array | None, rows: Array, columns: Array, total: Array) -> Array:
-        """Misfit of the model without structure, that ``explained`` is measured against: row sums
-        times column sums over the total (method of moments of an independence table)."""
-        return self.value(x, rows[:, None], (columns / total)[None], v)
+    def null(self, x: Array, v: Array | None, rows: Array, columns: Array) -> Array:
+        """Misfit of the model without structure, that ``explained`` is measured against: the outer
+        product of ``rows (n,)`` and ``columns (g,)``, which carry the totals of the data."""
+        return self.value(x, rows[:, None], columns[None], v)
 
 
 class Frobenius(AbstractLoss):
@@ -113,13 +118,13 @@ class Frobenius(AbstractLoss):
         return 2, 1
 
     def code_split(self, x, w, v=None):
-        if not _by_row(v):
+        if not by_row(v):
             return super().code_split(x, w, v)
         xw, ww = _weigh(x @ w.T, v), w @ w.T
         return lambda h: Split(_weigh(h @ ww, v), xw)
 
     def stats(self, x, h, w, v=None):
-        if not _by_row(v):
+        if not by_row(v):
             return super().stats(x, h, w, v)
         weighted = _weigh(h, v).T
         return weighted @ x, weighted @ h
@@ -131,10 +136,14 @@ class Frobenius(AbstractLoss):
         return Split(hh @ w, hx)
 
     @property
+    def bounded(self):
+        return True
+
+    @property
     def null_rank(self):
         return 0
 
-    def null(self, x, v, rows, columns, total):
+    def null(self, x, v, rows, columns):
         """Squared error is measured against zero: uncentred explained variance."""
         return jnp.sum(_weigh(self.deviance(x, jnp.zeros_like(x)), v))
 
@@ -165,11 +174,11 @@ class KL(AbstractLoss):
 
     # The positive half is a plain sum: no matrix of ones is built or multiplied.
     def code_split(self, x, w, v=None):
-        pos = _weigh(w.sum(1)[None], v) if _by_row(v) else v @ w.T  # pyright: ignore
+        pos = _weigh(w.sum(1)[None], v) if by_row(v) else v @ w.T  # pyright: ignore
         return lambda h: Split(pos, _weigh(x / self.mean(h, w), v) @ w.T)
 
     def stats(self, x, h, w, v=None):
-        pos = _weigh(h, v).sum(0)[:, None] if _by_row(v) else h.T @ v  # pyright: ignore
+        pos = _weigh(h, v).sum(0)[:, None] if by_row(v) else h.T @ v  # pyright: ignore
         return Split(pos, h.T @ _weigh(x / self.mean(h, w), v))
 
 
@@ -179,8 +188,8 @@ class Beta(AbstractLoss):
     Parameters
     ----------
     b : float
-        Above 0, and not 1 (use `KL`). At most 1.5 or so keeps the contrast's cost bounded for less
-        than squared error's weight on large values.
+        Above 0, and not 1 (use `KL`). Above 1 the contrast's cost is bounded below; the smaller,
+        the less large values weigh.
     eps : float
         Floor of the reconstruction.
 
@@ -190,14 +199,13 @@ class Beta(AbstractLoss):
         If ``b`` is not positive or is 1.
     """
 
-    b: Array = eqx.field(converter=jnp.asarray)
+    b: Array = eqx.field(converter=number)
     eps: float = eqx.field(default=1e-16, static=True)
 
     def __check_init__(self):
-        if not isinstance(self.b, Tracer) and (self.b <= 0 or self.b == 1):
-            raise ValueError(
-                f"Beta(b) needs b > 0 and b != 1, found {float(self.b)}; for b = 1 use KL()"
-            )
+        b = known(self.b)
+        if b is not None and not (b > 0 and b != 1):
+            raise ValueError(f"Beta(b) needs b > 0 and b != 1, found {b}; for b = 1 use KL()")
 
     def deviance(self, x, mu):
         b = self.b.astype(x.dtype)
@@ -206,6 +214,10 @@ class Beta(AbstractLoss):
     def halves(self, x, mu):
         pos = mu ** (self.b.astype(x.dtype) - 1)
         return Split(pos, x * pos / mu)
+
+    @property
+    def bounded(self):
+        return bool(self.b > 1)
 
     @property
     def powers(self):
@@ -229,12 +241,12 @@ class NegativeBinomial(AbstractLoss):
         If a dispersion is not positive.
     """
 
-    dispersion: Array = eqx.field(converter=jnp.asarray)
+    dispersion: Array = eqx.field(converter=number)
     eps: float = eqx.field(default=1e-16, static=True)
 
     def __check_init__(self):
-        d = self.dispersion
-        if not isinstance(d, Tracer) and not bool(jnp.all(d > 0)):
+        d = known(self.dispersion)
+        if d is not None and not (d > 0).all():
             raise ValueError(
                 f"NegativeBinomial(dispersion) needs values above 0, found {float(d.min())}; "
                 "for no overdispersion use KL()"
@@ -242,7 +254,8 @@ class NegativeBinomial(AbstractLoss):
 
     def deviance(self, x, mu):
         r = 1 / self.dispersion.astype(x.dtype)
-        return xlogy(x, x) - xlogy(x, mu) - (x + r) * (jnp.log(x + r) - jnp.log(mu + r))
+        # log1p: for small dispersion both terms are large against their difference
+        return xlogy(x, x) - xlogy(x, mu) - (x + r) * jnp.log1p((x - mu) / (mu + r))
 
     def halves(self, x, mu):
         r = 1 / self.dispersion.astype(x.dtype)

@@ -1,7 +1,8 @@
 """What an objective is: a list of terms; and what follows from that list."""
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -33,6 +34,10 @@ class AbstractObjective(eqx.Module):
 
     loss: eqx.AbstractVar[AbstractLoss]
     penalties: eqx.AbstractVar[tuple[AbstractPenalty, ...]]
+    modalities: ClassVar[bool] = False
+    """Whether data sets are dictionaries of modalities."""
+    several_backgrounds: ClassVar[bool] = True
+    """Whether the background may be a list."""
 
     @abstractmethod
     def terms(self, data: Data) -> list[Term]:
@@ -73,6 +78,19 @@ class AbstractObjective(eqx.Module):
     def scale_free(self) -> bool:
         """Whether the scale may move between basis and codes without a change of any cost."""
         return all(p.scale_free for p in self.penalties)
+
+
+def check_structure(objective: AbstractObjective, data: Data) -> None:
+    """Raise ValueError for data whose nesting an objective does not take."""
+    name = type(objective).__name__
+    sets = [("data['target']", data.get("target")), ("data['background']", data.get("background"))]
+    for where, value in sets:
+        if isinstance(value, list) and not (objective.several_backgrounds and "back" in where):
+            raise ValueError(f"{where} is a list; {name} takes one data set there")
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and isinstance(one, dict) != objective.modalities:
+                wants = "a dictionary of modalities" if objective.modalities else "one matrix"
+                raise ValueError(f"{where} has another structure: {name} takes {wants}")
 
 
 def exponent(powers: list[tuple[Any, Any]]) -> Any:
@@ -189,16 +207,17 @@ def _misfit(term: Term, codes: Array, basis: PyTree) -> Array:
 def misfits_in_turn(terms: list[Term], blocks: Blocks) -> list[Array]:
     """`misfits` that under vmap take one fit after the other: a misfit forms a reconstruction, and
     those of many fits side by side fit no cache. Not differentiable."""
-    out = []
-    for term in terms:
-        arrays, rest = eqx.partition((term, get(blocks, term.codes), blocks["basis"]), eqx.is_array)
+    return [_misfit_in_turn(t, get(blocks, t.codes), blocks["basis"]) for t in terms]
 
-        @sequential_vmap
-        def one(arrays, rest=rest):
-            return _misfit(*eqx.combine(arrays, rest))
 
-        out.append(one(arrays))
-    return out
+def _misfit_in_turn(*term_codes_basis: Any) -> Array:
+    arrays, rest = eqx.partition(term_codes_basis, eqx.is_array)
+
+    @sequential_vmap
+    def one(arrays):
+        return _misfit(*eqx.combine(arrays, rest))
+
+    return one(arrays)
 
 
 def assemble(objective: AbstractObjective, terms: list[Term], values: list, blocks: Blocks) -> dict:
@@ -214,7 +233,7 @@ def assemble(objective: AbstractObjective, terms: list[Term], values: list, bloc
 
 
 def costs(
-    objective: AbstractObjective, data: Data, blocks: Blocks, *, misfits=misfits
+    objective: AbstractObjective, data: Data, blocks: Blocks, *, misfits: Callable = misfits
 ) -> dict[str, Any]:
     """What each block minimises: codes their own misfit, the basis the signed sum."""
     terms = objective.terms(data)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from bcnmf_jax.split import Split
+from bcnmf_jax.split import Split, known, number
 
 
 class AbstractPenalty(eqx.Module):
@@ -24,6 +24,15 @@ class AbstractPenalty(eqx.Module):
 
     weight: eqx.AbstractVar[Array]
     block: eqx.AbstractVar[str]
+
+    def __check_init__(self):
+        if self.block not in ("basis", "target", "background"):
+            raise ValueError(
+                f"a penalty's block must be 'basis', 'target' or 'background', found {self.block!r}"
+            )
+        weight = known(self.weight)
+        if weight is not None and not weight >= 0:
+            raise ValueError(f"a penalty's weight must be at least 0, found {weight}")
 
     @abstractmethod
     def value(self, a: Array) -> Array:
@@ -48,7 +57,7 @@ class L1(AbstractPenalty):
     """``weight * sum |a|``, as scikit-learn defines it: sparser entries."""
 
     block: str = eqx.field(static=True)
-    weight: Array = eqx.field(converter=jnp.asarray)
+    weight: Array = eqx.field(converter=number)
 
     def value(self, a):
         return self.weight.astype(a.dtype) * jnp.sum(a)
@@ -65,7 +74,7 @@ class L2(AbstractPenalty):
     """``weight / 2 * sum a^2``, as scikit-learn defines it: smaller and more even entries."""
 
     block: str = eqx.field(static=True)
-    weight: Array = eqx.field(converter=jnp.asarray)
+    weight: Array = eqx.field(converter=number)
 
     def value(self, a):
         return 0.5 * self.weight.astype(a.dtype) * jnp.sum(a * a)
@@ -95,9 +104,9 @@ class Overlap(AbstractPenalty):
     polynomial in the basis); the other penalties keep the proof that a step raises no cost.
     """
 
-    weight: Array = eqx.field(converter=jnp.asarray)
+    weight: Array = eqx.field(converter=number)
     normalised: bool = eqx.field(default=True, static=True)
-    block: str = eqx.field(default="basis", static=True)
+    block: str = eqx.field(default="basis", init=False, static=True)
 
     def between(self, a: Array, b: Array) -> Array:
         """Penalty of all pairs of a row of ``a (k, g)`` and a row of ``b (l, g)``, each once."""

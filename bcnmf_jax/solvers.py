@@ -144,7 +144,7 @@ class Optax(AbstractSolver):
     Parameters
     ----------
     transform : optax.GradientTransformation
-        For instance ``optax.adam(1e-2)``.
+        For instance ``optax.adam(1e-2)``. Build it once: each is compiled for itself.
     parametrisation : {"projected", "softplus", "log"}
         Steps on the blocks followed by a projection to 0 and above, or on unconstrained blocks of
         which they are the softplus or the exponential.
@@ -176,7 +176,13 @@ class Optax(AbstractSolver):
             )
 
     def init(self, objective, data, blocks):
-        live = jax.tree.map(lambda a: a > 0, blocks)
+        # A component that is 0 throughout a block is masked; single zeros may move.
+        live = {
+            k: jax.tree.map(
+                lambda a, axis=int(k == "basis"): jnp.any(a > 0, axis, keepdims=True), v
+            )
+            for k, v in blocks.items()
+        }
         blocks, _ = Codes(chunk=self.chunk).step(objective, data, blocks, None)
         to = _Positive(self.parametrisation).to
         floor = lambda a, on: jnp.where(on, jnp.maximum(a, jnp.finfo(a.dtype).tiny), 1)  # noqa: E731
@@ -198,9 +204,12 @@ class Optax(AbstractSolver):
             grads = put(grads, path, out)
             terms, stats = terms + group, stats + sums
         splits = basis_split(objective, terms, stats, blocks["basis"])
-        move = lambda w, s: jnp.where(is_frozen(objective, w.shape[0]), 0, s.grad)  # noqa: E731
+        still = lambda w: jnp.where(is_frozen(objective, w.shape[0]), 0, w)  # noqa: E731
+        move = lambda w, s: still(jnp.broadcast_to(s.grad, w.shape))  # noqa: E731
         grads = {**grads, "basis": jax.tree.map(move, blocks["basis"], splits)}
         updates, inner = self.transform.update(pull(grads)[0], inner, theta)
+        # A transformation may move what has no gradient (weight decay).
+        updates |= {"basis": jax.tree.map(still, updates["basis"])}
         theta = optax.apply_updates(theta, updates)
         if self.parametrisation == "projected":
             theta = jax.tree.map(lambda a: jnp.maximum(a, 0), theta)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
+
+
+def number(a) -> Array:
+    """A swept number as an array of the working float type: other values compile nothing."""
+    return jnp.asarray(a, float)
+
+
+def known(a) -> np.ndarray | None:
+    """A value as NumPy, to be checked; None while it is traced."""
+    return None if isinstance(a, Tracer) else np.asarray(a)
 
 
 class Split(eqx.Module):

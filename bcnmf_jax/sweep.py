@@ -10,19 +10,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.core import Tracer
 from jaxtyping import Array, Key
 
 from bcnmf_jax.chunks import BYTES, chunk_rows
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop, run
-from bcnmf_jax.init import Method, start
-from bcnmf_jax.losses import AbstractLoss, Frobenius
+from bcnmf_jax.init import Method, check_method, require_target, start
+from bcnmf_jax.losses import AbstractLoss, Frobenius, by_row
 from bcnmf_jax.objective import AbstractObjective, Data, truncate
 from bcnmf_jax.solvers import MU, AbstractSolver
+from bcnmf_jax.split import known, number
+from bcnmf_jax.terms import Rows
 
 COLUMNS = 96
 """Columns of codes side by side from which a matrix product gains nothing by more (CPU)."""
+
+
+def _is_rows(a: Any) -> bool:
+    return isinstance(a, Rows)
 
 
 def default_batch(data: Data, loss: AbstractLoss | None, width: int) -> int:
@@ -32,7 +37,8 @@ def default_batch(data: Data, loss: AbstractLoss | None, width: int) -> int:
     units. Other losses form a reconstruction per fit: side by side only while those fit the cache.
     """
     x = jax.tree.leaves(data)[0]
-    if isinstance(loss, Frobenius):
+    masked = any(not by_row(r.v) for r in jax.tree.leaves(data, is_leaf=_is_rows))
+    if isinstance(loss, Frobenius) and not masked:
         return max(COLUMNS // width, 1)
     rows = min(x.shape[0], chunk_rows(x.shape[1], x.dtype.itemsize))
     return max(min(BYTES // (rows * x.shape[1] * x.dtype.itemsize), COLUMNS // width), 1)
@@ -40,7 +46,7 @@ def default_batch(data: Data, loss: AbstractLoss | None, width: int) -> int:
 
 def map_batched(f: Callable[[Array], Any], count: int, batch: int) -> Any:
     """``f`` of 0 ... count - 1, ``batch`` side by side; the last batch is filled from the first."""
-    batch = min(batch, count)
+    batch = -(-count // -(-count // batch))  # even batches
     index = jnp.arange(-(-count // batch) * batch) % count
     out = lax.map(jax.vmap(f), index.reshape(-1, batch))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], out)
@@ -89,8 +95,8 @@ def sweep(
 ) -> Fit:
     """Fit every combination of alpha, rank and restart.
 
-    ``sweep(...)[a, r, s]`` equals `fit` from ``init(..., rank=ranks[r], key=keys[s])``. Other
-    alphas, keys and ranks up to the same largest one compile nothing.
+    ``sweep(...)[a, r, s]`` equals `fit` from ``init(..., rank=ranks[r], key=keys[s])``. As many
+    other alphas, keys and ranks up to the same largest one compile nothing.
 
     Parameters
     ----------
@@ -109,7 +115,8 @@ def sweep(
     solver : AbstractSolver
     stop : Stop
     batch_size : int, optional
-        Fits side by side; what bounds the memory. By default what the machine does well with.
+        Fits side by side; bounds the memory of the work, not that of the result, which holds the
+        blocks of all fits. By default what the caches hold.
     method : {"random", "nndsvd"}
     weights, mask : dict, optional
         As in `fit`.
@@ -127,21 +134,28 @@ def sweep(
     TypeError, ValueError
         For data as `prepare` says, and for empty or impossible axes.
     """
-    alphas = jnp.asarray(alphas, float)
-    ranks = np.asarray(ranks)
+    alphas, ranks = number(alphas), np.asarray(ranks)
+    keys = keys if isinstance(keys, jax.Array) else jnp.stack(list(keys))
     for name, axis in (("alphas", alphas), ("ranks", ranks), ("keys", keys)):
         if axis.ndim == 0 or axis.shape[0] == 0:
             raise ValueError(f"{name} must have at least one value along its first axis")
-    if ranks.dtype.kind != "i" or ranks.min() < 1:
+    if ranks.dtype.kind not in "iu" or ranks.min() < 1:
         raise ValueError(f"ranks must be integers of at least 1, found {ranks}")
-    if not isinstance(alphas, Tracer) and not bool(jnp.all(alphas >= 0)):
-        raise ValueError("alphas must be at least 0 and finite")
+    value = known(alphas)
+    if value is not None and not ((value >= 0) & np.isfinite(value)).all():
+        raise ValueError(f"alphas must be at least 0 and finite, found {alphas}")
+    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        raise TypeError("keys must be an array of jax.random.key, as jax.random.split gives it")
+    check_method(method)
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}")
     loss = Frobenius() if loss is None else loss
     stop = Stop() if stop is None else stop
     rows, widest = prepare(data, weights, mask), int(ranks.max())
-    width = widest + make(alpha=alphas[0], loss=loss, **kwargs).extra
+    kwargs = {k: number(v) if type(v) is float else v for k, v in kwargs.items()}
+    objective = make(alpha=alphas[0], loss=loss, **kwargs)
+    require_target(objective, rows)
+    width = widest + objective.extra
     batch = batch_size or default_batch(rows, loss, width)
     static = (widest, stop.looks, batch, method)
     solver = MU() if solver is None else solver

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from bcnmf_jax.losses import AbstractLoss
+from bcnmf_jax.losses import AbstractLoss, by_row
 from bcnmf_jax.split import Split
 
 Path = tuple[Any, ...]
@@ -71,8 +71,13 @@ class Term(eqx.Module):
         return self.loss.value(rows.x, self.read(codes), self.mix(basis), rows.v)
 
     def code_split(self, rows: Rows, basis: PyTree) -> Callable[[Array], Split]:
-        """Function from the codes of a chunk to their split gradient."""
-        at = self.loss.code_split(rows.x, self.mix(basis), rows.v)
+        """Function from the codes of a chunk to their split gradient.
+
+        A sample's weight counts in what the basis pays and not here: its codes are its own
+        problem, also where the weight is 0.
+        """
+        v = None if by_row(rows.v) else rows.v
+        at = self.loss.code_split(rows.x, self.mix(basis), v)
 
         def split(codes: Array) -> Split:
             h, back = jax.vjp(self.read, codes)

@@ -12,8 +12,16 @@ from jaxtyping import Array, PyTree
 
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop, relative_change
-from bcnmf_jax.init import start_all_codes
-from bcnmf_jax.objective import AbstractObjective, Blocks, Data, costs
+from bcnmf_jax.init import require_target, start_all_codes
+from bcnmf_jax.objective import (
+    AbstractObjective,
+    Blocks,
+    Data,
+    check_structure,
+    costs,
+    is_frozen,
+    misfits,
+)
 from bcnmf_jax.solvers import Codes
 
 SETTLED = Stop(tol=1e-6, max_steps=200)
@@ -76,11 +84,15 @@ def transform(
     TypeError, ValueError
         For data as `prepare` says, or with other features than the fit's.
     """
-    rows = prepare(data, weights, mask)
+    rows = prepare(data, weights, mask, constant=True)
+    check_structure(objective, rows)
     basis = (fit.blocks if isinstance(fit, Fit) else fit)["basis"]
     dtype = jax.tree.leaves(rows)[0].dtype
     basis = jax.tree.map(lambda w: jnp.asarray(w, dtype), basis)
-    for term in objective.terms(rows):
+    terms = objective.terms(rows)
+    if unread := set(rows) - {t.codes[0] for t in terms}:
+        raise ValueError(f"{type(objective).__name__} has no codes for {sorted(unread)}")
+    for term in terms:
         want = term.mix(basis).shape[1]
         if term.rows.x.shape[1] != want:
             raise ValueError(
@@ -94,7 +106,14 @@ def transform(
 
 @eqx.filter_jit
 def _value(objective, data, basis, stop):
-    return costs(objective, data, solve_codes(objective, data, basis, stop))["basis"]
+    value = costs(objective, data, solve_codes(objective, data, basis, stop))["basis"]
+    if not objective.frozen:
+        return value
+    alone = jax.tree.map(lambda w: jnp.where(is_frozen(objective, w.shape[0]), w, 0), basis)
+    blocks = solve_codes(objective, data, alone, stop)
+    terms = objective.terms(data)
+    spent = zip(terms, misfits(terms, blocks), strict=True)
+    return value - sum(t.pays * v for t, v in spent if t.codes[0] != "target")
 
 
 def game_value(
@@ -108,9 +127,31 @@ def game_value(
 ) -> Array:
     """``V(basis)``: the basis' cost with all codes at their optimum, a scalar.
 
-    What restarts are compared by: the cost at frozen codes bounds it from neither side.
+    What restarts are compared by: the cost at frozen codes bounds it from neither side. Where
+    components are frozen, the background counts by what the others add to them,
+    ``D(Y | G [W; B]) - D(Y | G B)``: a constant for a given B, without which the restart with the
+    worst B would have the lowest value.
     """
     rows = prepare(data, weights, mask)
+    require_target(objective, rows)
     dtype = jax.tree.leaves(rows)[0].dtype
     basis = jax.tree.map(lambda w: jnp.asarray(w, dtype), blocks["basis"])
     return _value(objective, rows, basis, stop)
+
+
+def block_costs(
+    objective: AbstractObjective,
+    data: dict,
+    blocks: Blocks,
+    *,
+    weights: dict | None = None,
+    mask: dict | None = None,
+) -> dict[str, Any]:
+    """What each block minimises at these blocks: codes their own misfit, the basis the signed sum.
+
+    Returns
+    -------
+    dict
+        Nested as the blocks are.
+    """
+    return costs(objective, prepare(data, weights, mask), blocks)

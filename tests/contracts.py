@@ -19,6 +19,7 @@ def problem(row: Objective, loss, seed=0, alpha=ALPHA, rank=3):
     rng = np.random.default_rng(seed)
     data, made = row.data(rng), row.make(alpha, loss)
     blocks = bj.init(made, data, rank, jax.random.key(seed))
+    # a basis of unit rows, as fits have it: frozen rows are then left as they are
     shake = lambda a: jnp.asarray(np.where(a > 0, a * rng.uniform(0.5, 2, a.shape), 0))  # noqa: E731
     return made, bj.prepare(data), jax.tree.map(shake, blocks)
 
@@ -32,7 +33,7 @@ def paths(made, data):
 def _splits_and_gradients(made, data, blocks):
     found = []
     for path in paths(made, data):
-        cost = lambda a, path=path: get(bj.costs(made, data, put(blocks, path, a)), path)  # noqa: E731
+        cost = lambda a, path=path: get(bj.block_costs(made, data, put(blocks, path, a)), path)  # noqa: E731
         auto = jax.grad(cost)(get(blocks, path))
         halves = jax.tree.leaves(
             core.split(made, data, blocks, path), is_leaf=lambda s: isinstance(s, bj.Split)
@@ -62,7 +63,7 @@ def _own_costs(made, data, blocks, damping, steps=8):
             split = core.split(made, data, now, path)
             update = lambda a, s: multiply(a, s, damping * power)  # noqa: E731
             new = put(now, path, jax.tree.map(update, get(now, path), split))
-            return new, get(bj.costs(made, data, now), path)
+            return new, get(bj.block_costs(made, data, now), path)
 
         found.append(jax.lax.scan(step, blocks, length=steps)[1])
     return found
@@ -135,6 +136,18 @@ def solver_keeps_its_promises(row, loss, solver, seed):
         assert bool(jnp.all(after[before == 0] == 0))
         assert not bool(jnp.all(after == before))
     assert int(f.steps) == 3
+    if made.frozen:
+        still = [b["basis"][-made.frozen :] for b in (blocks, f.blocks)]
+        np.testing.assert_array_equal(*still)
+
+
+def every_set_transforms_alone(row, loss, seed):
+    """Codes of one data set need no other, and are those that both give together."""
+    made, data, blocks = problem(row, loss, seed)
+    together = bj.transform(made, blocks, data)
+    for name in together:
+        alone = bj.transform(made, blocks, {name: data[name]})
+        same(alone, together[name], 1e-3)
 
 
 def jit_equals_eager(row, loss, solver, seed):

@@ -92,5 +92,6 @@ SOLVERS: dict[str, Any] = {
     "mu chunks": bj.MU(chunk=7),
     "adam projected": bj.Optax(optax.adam(1e-2)),
     "adam softplus": bj.Optax(optax.adam(1e-2), "softplus"),
+    "adamw projected": bj.Optax(optax.adamw(1e-2, weight_decay=0.5)),
     "sgd log": bj.Optax(optax.sgd(1e-3), "log"),
 }

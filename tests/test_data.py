@@ -122,6 +122,39 @@ PARAMETERS = {
         lambda: bj.fit(bj.NMF(), {"target": GOOD}, {**start(), "basis": -start()["basis"]}),
         "blocks",
     ),
+    "alpha": (lambda: bj.Contrastive(alpha=-1.0), "alpha"),
+    "alpha NaN": (lambda: bj.SharedTarget(2, alpha=np.nan), "alpha"),
+    "shared rank": (lambda: bj.SharedTarget(0), "shared_rank"),
+    "penalised block": (lambda: bj.L1("codes", 1.0), "block"),
+    "penalty weight": (lambda: bj.L2("basis", -1.0), "weight"),
+    "infinite alphas": (lambda: sweep(alphas=[np.inf]), "alphas"),
+    "start of a sweep": (lambda: sweep(method="pca"), "method"),
+    "too few components": (
+        lambda: bj.fit(bj.SharedTarget(2), {"target": GOOD}, start()),
+        "components",
+    ),
+    "infinite blocks": (
+        lambda: bj.fit(bj.NMF(), {"target": GOOD}, {**start(), "basis": start()["basis"] / 0}),
+        "blocks",
+    ),
+    "modalities where there are none": (
+        lambda: bj.init(bj.Contrastive(), {"target": {"a": GOOD}}, 2, KEY),
+        "structure",
+    ),
+    "no modalities": (lambda: bj.init(bj.Multimodal(), {"target": GOOD}, 2, KEY), "modalities"),
+    "list of targets": (lambda: bj.init(bj.NMF(), {"target": [GOOD, GOOD]}, 2, KEY), "list"),
+    "modalities of other samples": (
+        lambda: bj.init(bj.Multimodal(), {"target": {"a": GOOD, "b": GOOD[:4]}}, 2, KEY),
+        "samples",
+    ),
+    "weights of unknown modalities": (
+        lambda: bj.prepare({"target": {"a": GOOD}}, weights={"target": {"z": np.ones(8)}}),
+        "weights",
+    ),
+    "codes that do not exist": (
+        lambda: bj.transform(bj.NMF(), start(), {"background": GOOD}),
+        "no codes for",
+    ),
     "no alphas": (lambda: sweep(alphas=[]), "alphas"),
     "negative alphas": (lambda: sweep(alphas=[-1.0]), "alphas"),
     "ranks": (lambda: sweep(ranks=[0]), "ranks"),
@@ -157,6 +190,21 @@ def test_warns_of_constant_features_and_other_scales():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         bj.prepare({"target": same, "background": GOOD})
+
+
+def test_values_beyond_single_precision():
+    with pytest.raises(ValueError, match="beyond float32"):
+        bj.prepare({"target": GOOD * 1e39})
+
+
+def test_a_single_empty_sample_can_be_read():
+    codes = bj.transform(bj.NMF(), start(), {"target": np.zeros((1, 5))})
+    np.testing.assert_array_equal(codes, 0)
+
+
+def test_keys_must_be_keys():
+    with pytest.raises(TypeError, match="keys"):
+        sweep(keys=np.arange(3))
 
 
 def test_integers_and_jax_arrays_are_taken():

@@ -121,6 +121,69 @@ def test_masked_entries_do_not_matter(counts):
         assert np.median(held) < np.median(np.abs(X - X.mean())[~mask])
 
 
+def test_explained_variance_ignores_the_unit_of_weights_and_masks(counts):
+    rng = np.random.default_rng(3)
+    X = np.outer(rng.gamma(2, 3, 40), rng.gamma(2, 1, 30))
+    mask = rng.random(X.shape) > 0.5
+    with jax.enable_x64(True):
+        made = bj.NMF(bj.KL())
+        for weights, hidden in (({"target": np.full(40, 2.0)}, None), (None, {"target": mask})):
+            start = bj.init(made, {"target": X}, 1, KEY, weights=weights, mask=hidden)
+            f = bj.fit(made, {"target": X}, start, weights=weights, mask=hidden)
+            # rank one is the model without structure itself: nothing is left to explain
+            assert float(f.costs["target"]) < 1e-6 * X.sum()
+        plain, twice = (
+            bj.fit(made, counts, bj.init(made, counts, 3, KEY), weights=w, stop=bj.Stop(0.0, 20))
+            for w in (None, {"target": np.full(40, 2.0)})
+        )
+        a, b = (f.diagnostics["x_explained"] for f in (plain, twice))
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+        hidden = {"target": rng.random((40, 30)) > 0.5}
+        noise = {"target": rng.poisson(np.outer(rng.gamma(2, 9, 40), np.ones(30)))}
+        start = bj.init(made, noise, 1, KEY, mask=hidden)
+        f = bj.fit(made, noise, start, mask=hidden, stop=bj.Stop(1e-9, 2000))
+        assert abs(float(f.diagnostics["x_explained"])) < 1e-3
+
+
+def test_samples_of_weight_zero_are_read(counts):
+    weights = {"target": (np.arange(40) > 0).astype(float)}
+    made = bj.NMF()
+    f = bj.fit(made, counts, bj.init(made, counts, 3, KEY), weights=weights)
+    read = bj.transform(made, f, {"target": counts["target"][:1]})
+    np.testing.assert_allclose(f.blocks["target"][:1], read, rtol=0.05, atol=0.05 * read.max())
+
+
+def test_a_short_last_look_settles_nothing(counts):
+    stop = bj.Stop(tol=2e-3, max_steps=5000)
+    steps = int(go(counts, stop=stop).steps)
+    short = go(counts, stop=bj.Stop(tol=2e-3, max_steps=steps - 9))
+    assert int(short.steps) == steps - 9 and bj.result_name(short.result) == "max_steps"
+
+
+def test_fit_is_a_pure_function(counts):
+    made, rows = bj.Contrastive(alpha=0.5), bj.prepare(counts)
+    start = bj.init(made, counts, 3, KEY)
+    run = lambda scale: bj.fit(made, jax.tree.map(lambda x: scale * x, rows), start).blocks  # noqa: E731
+    same(jax.jit(run)(1.0), go(counts).blocks, 1e-5)
+
+
+def test_types_meet(counts):
+    with jax.enable_x64(True):
+        mixed = {**counts, "background": counts["background"].astype(np.float32)}
+        f = go(mixed, stop=bj.Stop(max_steps=np.int64(20)))
+        assert f.blocks["basis"].dtype == jnp.float64
+
+
+def test_value_does_not_reward_a_bad_frozen_basis(counts):
+    made = bj.BackgroundFirst(2, alpha=2.0)
+    f = go(counts, made)
+    bad = f.blocks["basis"].at[-1].set(f.blocks["basis"][-2])
+    good, worse = (
+        float(bj.game_value(made, counts, {"basis": basis})) for basis in (f.blocks["basis"], bad)
+    )
+    assert 0 < good < worse
+
+
 def test_weights_repeat_samples(counts):
     X, Y = (np.asarray(counts[k], float) for k in ("target", "background"))
     with jax.enable_x64(True):
@@ -178,7 +241,7 @@ def test_game_value_needs_no_codes(counts):
     scrambled = {**f.blocks, "target": f.blocks["target"] * 0 + 1.0}
     assert value == float(bj.game_value(made, counts, scrambled))
     best = {"basis": f.blocks["basis"], **bj.transform(made, f, counts)}
-    want = bj.costs(made, bj.prepare(counts), best)["basis"]
+    want = bj.block_costs(made, bj.prepare(counts), best)["basis"]
     np.testing.assert_allclose(value, want, rtol=1e-4)
 
 

@@ -102,7 +102,22 @@ def test_limits_agree():
     np.testing.assert_allclose(bj.NegativeBinomial(1e-6).value(x, h, w), kl, rtol=1e-4)
 
 
-@pytest.mark.parametrize("bad", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize("dispersion", [1e-6, 1e-4, 0.1, 10.0])
+def test_negative_binomial_keeps_its_digits_in_single_precision(dispersion):
+    x, mu = np.array([[3.0, 0.0, 40.0]]), np.array([[3.1, 0.1, 38.0]])
+    loss = bj.NegativeBinomial(dispersion)
+    single = loss.deviance(jnp.asarray(x, jnp.float32), jnp.asarray(mu, jnp.float32))
+    np.testing.assert_allclose(single, loss.deviance(x, mu), rtol=5e-3, atol=2e-5)
+
+
+def test_bounded_says_what_a_vanishing_reconstruction_costs():
+    x = jnp.asarray([[2.0]])
+    for loss in LOSSES.values():
+        near, nearer = (float(loss.deviance(x, jnp.asarray([[m]]))[0, 0]) for m in (1e-8, 1e-14))
+        assert loss.bounded == (nearer < 1.01 * near)
+
+
+@pytest.mark.parametrize("bad", [np.nan, -1.0, 0.0, 1.0])
 def test_beta_refuses(bad):
     with pytest.raises(ValueError, match=r"Beta\(b\)"):
         bj.Beta(bad)

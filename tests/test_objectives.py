@@ -69,6 +69,14 @@ def test_jit_equals_eager(name, solver):
     contracts.jit_equals_eager(OBJECTIVES[name], bj.KL(), solver, seed=3)
 
 
+WITH_BACKGROUND = {k: r for k, r in OBJECTIVES.items() if k != "nmf"}
+
+
+@pytest.mark.parametrize("row", WITH_BACKGROUND.values(), ids=WITH_BACKGROUND.keys())
+def test_every_set_transforms_alone(row):
+    contracts.every_set_transforms_alone(row, bj.Frobenius(), seed=4)
+
+
 NMF_AT_ZERO = {k: r for k, r in OBJECTIVES.items() if r.nmf_at_zero}
 
 
@@ -102,7 +110,7 @@ def test_background_first_freezes_a_basis_of_the_background(loss):
     alone = {"target": data["background"]}
     plain = bj.fit(bj.NMF(loss), alone, bj.init(bj.NMF(loss), alone, 2, jax.random.key(5)))
     read = bj.transform(bj.NMF(loss), {"basis": blocks["basis"][-2:]}, alone)
-    frozen = bj.costs(bj.NMF(loss), alone, {"basis": blocks["basis"][-2:], "target": read})
+    frozen = bj.block_costs(bj.NMF(loss), alone, {"basis": blocks["basis"][-2:], "target": read})
     assert float(frozen["target"]) < 1.05 * float(plain.costs["target"])
 
 
@@ -136,5 +144,5 @@ def test_overlap_cannot_be_escaped_by_scaling():
               for (k, v), f in zip(start.items(), (1e-3, 1e3, 1e3), strict=True)}  # fmt: skip
     for normalised, moves in ((True, False), (False, True)):
         made = bj.CombinedBasis(5.0, normalised=normalised)
-        a, b = (float(bj.costs(made, data, s)["basis"]) for s in (start, shrunk))
+        a, b = (float(bj.block_costs(made, data, s)["basis"]) for s in (start, shrunk))
         assert (abs(a - b) > 1e-3 * abs(a)) == moves

@@ -9,10 +9,11 @@ from bcnmf_jax.fit import Stop, run
 from bcnmf_jax.init import start
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
-from bcnmf_jax.objectives.contrastive import Contrastive, backgrounds
+from bcnmf_jax.objectives.contrastive import Contrastive, backgrounds, check_alpha, check_rank
 from bcnmf_jax.objectives.nmf import NMF
 from bcnmf_jax.penalties import AbstractPenalty
 from bcnmf_jax.solvers import MU
+from bcnmf_jax.split import number
 from bcnmf_jax.terms import Rows
 
 
@@ -36,9 +37,13 @@ class BackgroundFirst(AbstractObjective):
     """
 
     background_rank: int = eqx.field(static=True)
-    alpha: Array = eqx.field(default=0.0, converter=jnp.asarray)
+    alpha: Array = eqx.field(default=0.0, converter=number)
     loss: AbstractLoss = eqx.field(default_factory=Frobenius)
     penalties: tuple[AbstractPenalty, ...] = ()
+
+    def __check_init__(self):
+        check_alpha(self.alpha)
+        check_rank(self.background_rank, "background_rank")
 
     @property
     def extra(self):

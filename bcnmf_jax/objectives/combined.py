@@ -1,14 +1,14 @@
 """The authors' combined basis: each component has a shared and a target part."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.penalties import AbstractPenalty, Overlap
+from bcnmf_jax.split import number
 from bcnmf_jax.terms import Term
 
 
@@ -27,10 +27,12 @@ class CombinedBasis(AbstractObjective):
     penalties : tuple of AbstractPenalty
     """
 
-    overlap: Array = eqx.field(default=1.0, converter=jnp.asarray)
+    overlap: Array = eqx.field(default=1.0, converter=number)
     loss: AbstractLoss = eqx.field(default_factory=Frobenius)
     normalised: bool = eqx.field(default=True, static=True)
     penalties: tuple[AbstractPenalty, ...] = ()
+
+    several_backgrounds: ClassVar[bool] = False
 
     def features(self, data):
         return {"shared": data["target"].x.shape[1], "target": data["target"].x.shape[1]}

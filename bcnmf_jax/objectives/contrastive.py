@@ -2,11 +2,13 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.penalties import AbstractPenalty
+from bcnmf_jax.split import known, number
 from bcnmf_jax.terms import Rows, Term
 
 
@@ -18,17 +20,30 @@ def backgrounds(data) -> list[tuple[tuple, Rows]]:
     return [(("background",), found)]
 
 
+def check_alpha(alpha: Array) -> None:
+    """Raise ValueError unless every contrast is finite and at least 0."""
+    value = known(alpha)
+    if value is not None and not ((value >= 0) & np.isfinite(value)).all():
+        raise ValueError(f"alpha must be finite and at least 0, found {alpha}")
+
+
+def check_rank(rank: int, name: str) -> None:
+    """Raise ValueError unless a number of components is a positive integer."""
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, found {rank!r}")
+
+
 def per_background(alpha, data) -> list[Array]:
     """What the basis is repelled by per background: ``a = alpha n / m``, with one alpha for each
     background or one for all. 0 where no target is present (codes do not depend on it)."""
     rows = [r for _, r in backgrounds(data)]
+    if "target" not in data or not rows:
+        return [jnp.zeros(()) for _ in rows]
     if alpha.ndim and alpha.shape != (len(rows),):
         raise ValueError(
             f"alpha has shape {alpha.shape} for {len(rows)} backgrounds; give one value or one each"
         )
     one = lambda i: alpha[i] if alpha.ndim else alpha  # noqa: E731
-    if "target" not in data:
-        return [0 * one(i) for i in range(len(rows))]
     return [one(i) * data["target"].size / r.size for i, r in enumerate(rows)]
 
 
@@ -51,9 +66,12 @@ class Contrastive(AbstractObjective):
     error, program k leaves the basis near ``alpha_k = mean(h_k^2) / mean(g_k^2)``.
     """
 
-    alpha: Array = eqx.field(default=1.0, converter=jnp.asarray)
+    alpha: Array = eqx.field(default=1.0, converter=number)
     loss: AbstractLoss = eqx.field(default_factory=Frobenius)
     penalties: tuple[AbstractPenalty, ...] = ()
+
+    def __check_init__(self):
+        check_alpha(self.alpha)
 
     def terms(self, data):
         target = [Term(data["target"], ("target",), self.loss)] if "target" in data else []

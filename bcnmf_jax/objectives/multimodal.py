@@ -1,14 +1,16 @@
 """Several modalities of the same samples: codes are shared, each modality has a basis."""
 
 from functools import partial
+from typing import ClassVar
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
+from bcnmf_jax.objectives.contrastive import check_alpha
 from bcnmf_jax.penalties import AbstractPenalty
+from bcnmf_jax.split import number
 from bcnmf_jax.terms import Term
 
 
@@ -32,9 +34,15 @@ class Multimodal(AbstractObjective):
     penalties : tuple of AbstractPenalty
     """
 
-    alpha: Array = eqx.field(default=1.0, converter=jnp.asarray)
+    alpha: Array = eqx.field(default=1.0, converter=number)
     loss: AbstractLoss | dict[str, AbstractLoss] = eqx.field(default_factory=Frobenius)
     penalties: tuple[AbstractPenalty, ...] = ()
+
+    modalities: ClassVar[bool] = True
+    several_backgrounds: ClassVar[bool] = False
+
+    def __check_init__(self):
+        check_alpha(self.alpha)
 
     def terms(self, data):
         sizes = {k: next(iter(rows.values())).size for k, rows in data.items()}

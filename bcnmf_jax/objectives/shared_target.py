@@ -8,8 +8,9 @@ from jaxtyping import Array
 
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
-from bcnmf_jax.objectives.contrastive import backgrounds, per_background
+from bcnmf_jax.objectives.contrastive import backgrounds, check_alpha, check_rank, per_background
 from bcnmf_jax.penalties import AbstractPenalty
+from bcnmf_jax.split import number
 from bcnmf_jax.terms import Term
 
 
@@ -37,9 +38,13 @@ class SharedTarget(AbstractObjective):
     """
 
     shared_rank: int = eqx.field(static=True)
-    alpha: Array = eqx.field(default=0.0, converter=jnp.asarray)
+    alpha: Array = eqx.field(default=0.0, converter=number)
     loss: AbstractLoss = eqx.field(default_factory=Frobenius)
     penalties: tuple[AbstractPenalty, ...] = ()
+
+    def __check_init__(self):
+        check_alpha(self.alpha)
+        check_rank(self.shared_rank, "shared_rank")
 
     @property
     def extra(self):
