@@ -198,7 +198,8 @@ def misfits(terms: list[Term], blocks: Blocks) -> list[Array]:
 
 def _misfit(term: Term, codes: Array, basis: PyTree) -> Array:
     def visit(total, piece):
-        return total + term.value(*piece, basis), ()
+        rows, mine = piece
+        return total + term.value(rows, mine, basis), ()
 
     zero = jnp.zeros((), term.rows.x.dtype)
     return scan_rows(visit, zero, (term.rows, codes), default_chunk([term]))[0]
