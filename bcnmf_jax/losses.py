@@ -12,7 +12,6 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.scipy.special import xlogy
 from jaxtyping import Array
 
 from bcnmf_jax.split import Split, known, number
@@ -25,6 +24,12 @@ def _weigh(a: Array, v: Array | None) -> Array:
 def by_row(v: Array | None) -> bool:
     """Whether weights, if any, are one per row: then they factor out of a row's misfit."""
     return v is None or v.shape[-1] == 1
+
+
+def _xlog_ratio(x: Array, mu: Array) -> Array:
+    """``x log(x / mu)``, 0 at ``x = 0``."""
+    # the inner where keeps the gradient at x = 0 from being NaN
+    return x * jnp.log(jnp.where(x > 0, x / mu, 1))
 
 
 class AbstractLoss(eqx.Module):
@@ -162,8 +167,7 @@ class KL(AbstractLoss):
     eps: float = eqx.field(default=1e-16, static=True)
 
     def deviance(self, x, mu):
-        # two xlogy and not xlogy(x, x / mu): the latter has NaN gradients at x = 0
-        return xlogy(x, x) - xlogy(x, mu) - x + mu
+        return _xlog_ratio(x, mu) - x + mu
 
     def halves(self, x, mu):
         return Split(jnp.ones_like(x), x / mu)
@@ -255,7 +259,7 @@ class NegativeBinomial(AbstractLoss):
     def deviance(self, x, mu):
         r = 1 / self.dispersion.astype(x.dtype)
         # log1p: for small dispersion both terms are large against their difference
-        return xlogy(x, x) - xlogy(x, mu) - (x + r) * jnp.log1p((x - mu) / (mu + r))
+        return _xlog_ratio(x, mu) - (x + r) * jnp.log1p((x - mu) / (mu + r))
 
     def halves(self, x, mu):
         r = 1 / self.dispersion.astype(x.dtype)

@@ -192,7 +192,15 @@ class Optax(AbstractSolver):
     def step(self, objective, data, blocks, state):
         theta, live, inner = state
         back = _Positive(self.parametrisation).back
-        read = lambda t: jax.tree.map(lambda a, on: jnp.where(on, back(a), 0), t, live)  # noqa: E731
+        given = blocks["basis"]
+
+        def read(theta):
+            # Frozen rows are those given: whatever a transformation does, they have no gradient
+            # and do not move.
+            new = jax.tree.map(lambda a, on: jnp.where(on, back(a), 0), theta, live)
+            keep = lambda w, old: jnp.where(is_frozen(objective, w.shape[0]), old, w)  # noqa: E731
+            return {**new, "basis": jax.tree.map(keep, new["basis"], given)}
+
         blocks, pull = jax.vjp(read, theta)
         grads, terms, stats = blocks, [], []
         for path, group in by_codes(objective.terms(data)).items():
@@ -204,12 +212,11 @@ class Optax(AbstractSolver):
             grads = put(grads, path, out)
             terms, stats = terms + group, stats + sums
         splits = basis_split(objective, terms, stats, blocks["basis"])
-        still = lambda w: jnp.where(is_frozen(objective, w.shape[0]), 0, w)  # noqa: E731
-        move = lambda w, s: still(jnp.broadcast_to(s.grad, w.shape))  # noqa: E731
-        grads = {**grads, "basis": jax.tree.map(move, blocks["basis"], splits)}
+        slopes = jax.tree.map(
+            lambda w, s: jnp.broadcast_to(s.grad, w.shape), blocks["basis"], splits
+        )
+        grads = {**grads, "basis": slopes}
         updates, inner = self.transform.update(pull(grads)[0], inner, theta)
-        # A transformation may move what has no gradient (weight decay).
-        updates |= {"basis": jax.tree.map(still, updates["basis"])}
         theta = optax.apply_updates(theta, updates)
         if self.parametrisation == "projected":
             theta = jax.tree.map(lambda a: jnp.maximum(a, 0), theta)

@@ -100,7 +100,7 @@ def transform(
                 "give the features of the fit in their order"
             )
     blocks = _solve(objective, rows, basis, stop)
-    codes = {name: blocks[name] for name in blocks if name != "basis"}
+    codes = {name: blocks[name] for name in data}
     return codes[next(iter(data))] if len(data) == 1 else codes
 
 

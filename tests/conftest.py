@@ -1,5 +1,6 @@
 """Settings and fixtures that several test files use."""
 
+import gc
 import os
 
 # Most of the suite's time is compilation; results at this level differ by rounding alone.
@@ -28,6 +29,17 @@ def compilations():
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     return lambda: count[0]
+
+
+@pytest.fixture(autouse=True)
+def few_programs(compilations, _since=[0]):  # noqa: B006
+    """Forget compiled programs now and then: each holds memory maps, of which a process has only
+    so many (65,530 by default on Linux), and the compiler crashes when they are used up."""
+    yield
+    if compilations() - _since[0] > 300:
+        jax.clear_caches()
+        gc.collect()
+        _since[0] = compilations()
 
 
 @pytest.fixture

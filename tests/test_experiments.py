@@ -55,7 +55,7 @@ def read(path: Path) -> list[dict]:
 
 def same(rows: list[dict]) -> list[dict]:
     """Rows in one order, without what no two runs have in common."""
-    kept = [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+    kept = [{k: v for k, v in row.items() if k not in ("seconds", "commit")} for row in rows]
     return sorted(kept, key=key)
 
 
