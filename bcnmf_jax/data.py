@@ -164,6 +164,11 @@ def prepare(
     for name, extra in (("weights", weights), ("mask", mask)):
         if extra is not None and (not isinstance(extra, dict) or set(extra) - set(data)):
             raise ValueError(f"{name} must be a dictionary with names among {sorted(data)}")
+    names = {k: list(a.columns) for k, a in data.items() if hasattr(a, "columns")}
+    if len(names) == 2 and names["target"] != names["background"]:
+        odd = [n for n in names["target"] if n not in set(names["background"])][:5]
+        why = f"it lacks {odd}" if odd else "they stand in another order"
+        raise ValueError(f"data['background'] has not the columns of the target: {why}")
     built = {
         k: _nested(a, (weights or {}).get(k), (mask or {}).get(k), k, constant)
         for k, a in data.items()

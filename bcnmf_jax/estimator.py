@@ -130,6 +130,9 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             For parameters out of range and for data that `prepare` refuses.
         """
         self._check_parameters()
+        shapes: list[Any] = [getattr(a, "shape", ()) for a in (X, y)]
+        if all(len(shape) == 2 for shape in shapes) and shapes[0][1] == shapes[1][1] > 1:
+            raise TypeError("y is ignored; pass the background by name: fit(X, background=Y)")
         X = self._check_target(X, reset=True)
         data: dict[str, Any] = {"target": X}
         if background is not None:

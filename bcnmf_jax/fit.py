@@ -127,6 +127,10 @@ class Fit(eqx.Module):
     steps: Array
     result: Any
 
+    def __getitem__(self, index: Any) -> Fit:
+        """One fit, or some, of a sweep: ``s[alpha, rank, restart]``. Padding stays."""
+        return jax.tree.map(lambda leaf: leaf[index], self)
+
 
 def relative_change(term: Term, old: Blocks, new: Blocks) -> Array:
     """Relative change of a reconstruction, from products of the blocks' small Gram matrices.
@@ -201,6 +205,14 @@ def run(
 _run = eqx.filter_jit(run)
 
 
+def check_types(objective: Any, solver: Any, stop: Any) -> None:
+    """Raise TypeError for a class, a name or a number where an object is meant."""
+    kinds = {"objective": AbstractObjective, "solver": AbstractSolver, "stop": Stop}
+    for (name, kind), value in zip(kinds.items(), (objective, solver, stop), strict=True):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be an instance of {kind.__name__}, found {value!r}")
+
+
 def _check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> Blocks:
     """Blocks of the data's dtype, or an error that names the block."""
     dtype = jax.tree.leaves(data)[0].dtype
@@ -215,7 +227,9 @@ def _check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> B
         "basis": jax.tree.map(lambda w: w, blocks["basis"])
     }
     for name, want in wants.items():
-        have = blocks.get(name)
+        if name not in blocks:
+            raise ValueError(f"blocks lack {name!r}; bcnmf_jax.init gives a complete start")
+        have = blocks[name]
         shapes = [jax.tree.map(jnp.shape, a) for a in (have, want)]
         if shapes[0] != shapes[1]:
             raise ValueError(
@@ -268,8 +282,9 @@ def fit(
     TypeError, ValueError
         For data as `prepare` says, and for blocks that do not match them.
     """
-    stop = Stop() if stop is None else stop
+    solver, stop = MU() if solver is None else solver, Stop() if stop is None else stop
+    check_types(objective, solver, stop)
     rows = prepare(data, weights, mask)
     require_target(objective, rows)
     blocks = _check_blocks(objective, rows, blocks)
-    return _run(objective, rows, blocks, MU() if solver is None else solver, stop, stop.looks)
+    return _run(objective, rows, blocks, solver, stop, stop.looks)

@@ -39,6 +39,12 @@ class AbstractObjective(eqx.Module):
     several_backgrounds: ClassVar[bool] = True
     """Whether the background may be a list."""
 
+    def __check_init__(self):
+        losses = self.loss.values() if isinstance(self.loss, dict) else [self.loss]
+        for loss in losses:
+            if not isinstance(loss, AbstractLoss):
+                raise TypeError(f"loss must be a loss like KL(), found {loss!r}")
+
     @abstractmethod
     def terms(self, data: Data) -> list[Term]:
         """The misfits of whatever data sets are present, and who pays for them."""

@@ -14,7 +14,7 @@ from jaxtyping import Array, Key
 
 from bcnmf_jax.chunks import BYTES, chunk_rows
 from bcnmf_jax.data import prepare
-from bcnmf_jax.fit import Fit, Stop, run
+from bcnmf_jax.fit import Fit, Stop, check_types, run
 from bcnmf_jax.init import Method, check_method, require_target, start
 from bcnmf_jax.losses import AbstractLoss, Frobenius, by_row
 from bcnmf_jax.objective import AbstractObjective, Data, truncate
@@ -138,7 +138,7 @@ def sweep(
     keys = keys if isinstance(keys, jax.Array) else jnp.stack(list(keys))
     for name, axis in (("alphas", alphas), ("ranks", ranks), ("keys", keys)):
         if axis.ndim == 0 or axis.shape[0] == 0:
-            raise ValueError(f"{name} must have at least one value along its first axis")
+            raise ValueError(f"{name} must be a list or array with at least one value")
     if ranks.dtype.kind not in "iu" or ranks.min() < 1:
         raise ValueError(f"ranks must be integers of at least 1, found {ranks}")
     value = known(alphas)
@@ -150,13 +150,15 @@ def sweep(
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}")
     loss = Frobenius() if loss is None else loss
-    stop = Stop() if stop is None else stop
+    solver, stop = MU() if solver is None else solver, Stop() if stop is None else stop
+    if isinstance(make, AbstractObjective):
+        raise TypeError("make must be a class or function that takes alpha and loss, not an object")
     rows, widest = prepare(data, weights, mask), int(ranks.max())
     kwargs = {k: number(v) if type(v) is float else v for k, v in kwargs.items()}
     objective = make(alpha=alphas[0], loss=loss, **kwargs)
+    check_types(objective, solver, stop)
     require_target(objective, rows)
     width = widest + objective.extra
     batch = batch_size or default_batch(rows, loss, width)
     static = (widest, stop.looks, batch, method)
-    solver = MU() if solver is None else solver
     return _sweep(make, rows, alphas, jnp.asarray(ranks), keys, loss, kwargs, solver, stop, static)

@@ -5,6 +5,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 
@@ -155,6 +156,7 @@ PARAMETERS = {
         lambda: bj.transform(bj.NMF(), start(), {"background": GOOD}),
         "no codes for",
     ),
+    "missing block": (lambda: bj.fit(bj.NMF(), {"target": GOOD}, basis_alone()), "lack 'target'"),
     "no alphas": (lambda: sweep(alphas=[]), "alphas"),
     "negative alphas": (lambda: sweep(alphas=[-1.0]), "alphas"),
     "ranks": (lambda: sweep(ranks=[0]), "ranks"),
@@ -200,6 +202,34 @@ def test_values_beyond_single_precision():
 def test_a_single_empty_sample_can_be_read():
     codes = bj.transform(bj.NMF(), start(), {"target": np.zeros((1, 5))})
     np.testing.assert_array_equal(codes, 0)
+
+
+def basis_alone():
+    return {"basis": start()["basis"]}
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: bj.Contrastive(loss="kl"), "loss must be"),
+        (lambda: bj.NMF(loss=bj.KL), "loss must be"),
+        (lambda: bj.fit(bj.NMF, {"target": GOOD}, start()), "objective must be"),
+        (lambda: bj.fit(bj.NMF(), {"target": GOOD}, start(), stop=100), "stop must be"),
+        (lambda: bj.fit(bj.NMF(), {"target": GOOD}, start(), solver=bj.MU), "solver must be"),
+        (lambda: bj.sweep(bj.NMF(), {"target": GOOD}, alphas=[0.0], ranks=[1], keys=[KEY]), "make"),
+    ],
+)
+def test_objects_not_names_or_classes(call, words):
+    with pytest.raises(TypeError, match=words):
+        call()
+
+
+def test_frames_must_have_the_same_columns():
+    frame = pd.DataFrame(GOOD).add_prefix("g")
+    with pytest.raises(ValueError, match="another order"):
+        bj.prepare({"target": frame, "background": frame[frame.columns[::-1]]})
+    with pytest.raises(ValueError, match="g2"):
+        bj.prepare({"target": frame, "background": frame.drop(columns="g2")})
 
 
 def test_keys_must_be_keys():

@@ -120,6 +120,8 @@ def test_bad_parameters(sets, parameters, words):
 
 def test_bad_background(sets):
     X, Y = sets
+    with pytest.raises(TypeError, match="background by name"):
+        bj.BCNMF().fit(X, Y)
     with pytest.raises(ValueError, match="background has 10 features"):
         bj.BCNMF().fit(X, background=Y[:, :10])
     with pytest.raises(ValueError, match="background"):

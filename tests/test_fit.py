@@ -270,7 +270,8 @@ def test_sweep_equals_fit(counts, make, extra, loss):
         for a, r, k in ((0, 1, 0), (1, 0, 1)):
             made = make(alpha=alphas[a], loss=loss, **extra)
             f = bj.fit(made, counts, bj.init(made, counts, ranks[r], keys[k]), stop=stop)
-            assert int(s.steps[a, r, k]) == int(f.steps)
+            one = s[a, r, k]
+            assert int(one.steps) == int(f.steps) and str(one.result) == str(f.result)
             assert bj.result_name(s.result)[a, r, k] == bj.result_name(f.result)
             live = np.r_[: ranks[r], 3 : 3 + made.extra]
             for name, block in f.blocks.items():
