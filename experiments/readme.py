@@ -14,7 +14,8 @@ PICTURE = "![ARI of every method on every data set](paper/figures/overview.png)"
 
 def results(tables: Path) -> str:
     """Overview tables and picture, as Markdown."""
-    parts = [(tables / f"{name}.md").read_text().strip() for name in SHOWN]
+    # the tables' titles stand below the README's own heading
+    parts = ["##" + (tables / f"{name}.md").read_text().strip() for name in SHOWN]
     return "\n\n".join([*parts, PICTURE]) + "\n"
 
 
