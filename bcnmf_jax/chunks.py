@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import PyTree
 
-BYTES = 2**21
+BYTES = 2**22
 """Size of a chunk of data that the caches of a core hold beside its intermediate results."""
 
 
