@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from bcnmf_jax.terms import Rows
+from bcnmf_jax.terms import Rows, is_rows
 
 
 class DataWarning(UserWarning):
@@ -173,14 +173,10 @@ def prepare(
         k: _nested(a, (weights or {}).get(k), (mask or {}).get(k), k, constant)
         for k, a in data.items()
     }
-    if not any(isinstance(a, Rows) for a in jax.tree.leaves(data, is_leaf=_is_rows)):
+    if not any(isinstance(a, Rows) for a in jax.tree.leaves(data, is_leaf=is_rows)):
         _check_features(built)
     dtype = jnp.result_type(*jax.tree.leaves(built))
     return jax.tree.map(lambda a: a.astype(dtype), built)
-
-
-def _is_rows(a: Any) -> bool:
-    return isinstance(a, Rows)
 
 
 def _nested(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Any:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Key, PyTree
 
 from bcnmf_jax.data import prepare
 from bcnmf_jax.objective import AbstractObjective, Blocks, Data, check_structure
-from bcnmf_jax.terms import Rows, Term, by_codes
+from bcnmf_jax.terms import Term, by_codes, is_rows
 
 Method = Literal["random", "nndsvd"]
 
@@ -49,7 +49,7 @@ def start_basis(
     """The basis alone; extra components come from a key of their own."""
     features, tree = jax.tree.flatten(objective.features(data))
     dtype = jax.tree.leaves(data)[0].dtype
-    rows = jax.tree.leaves(data["target"], is_leaf=lambda r: isinstance(r, Rows))
+    rows = jax.tree.leaves(data["target"], is_leaf=is_rows)
 
     def leaf(i: int, g: int) -> Array:
         mine = key if i == 0 else jax.random.fold_in(key, 2**31 - 1 - i)

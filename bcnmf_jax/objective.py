@@ -14,7 +14,7 @@ from bcnmf_jax.chunks import chunk_rows, scan_rows
 from bcnmf_jax.losses import AbstractLoss
 from bcnmf_jax.penalties import AbstractPenalty, apply
 from bcnmf_jax.split import Split
-from bcnmf_jax.terms import Path, Rows, Term, by_codes, get, put
+from bcnmf_jax.terms import Path, Rows, Term, by_codes, get, is_rows, put
 
 Data = dict[str, Any]
 Blocks = dict[str, Any]
@@ -61,9 +61,7 @@ class AbstractObjective(eqx.Module):
 
     def features(self, data: Data) -> PyTree:
         """Number of features of each array of the basis."""
-        return jax.tree.map(
-            lambda r: r.x.shape[1], data["target"], is_leaf=lambda r: isinstance(r, Rows)
-        )
+        return jax.tree.map(lambda r: r.x.shape[1], data["target"], is_leaf=is_rows)
 
     def prepare_basis(self, data: Data, basis: PyTree, key: Key[Array, ""]) -> PyTree:
         """The starting basis from a drawn one; here a method fits what it will freeze."""

@@ -20,14 +20,10 @@ from bcnmf_jax.losses import AbstractLoss, Frobenius, by_row
 from bcnmf_jax.objective import AbstractObjective, Data, truncate
 from bcnmf_jax.solvers import MU, AbstractSolver
 from bcnmf_jax.split import known, number
-from bcnmf_jax.terms import Rows
+from bcnmf_jax.terms import is_rows
 
 COLUMNS = 96
 """Columns of codes side by side from which a matrix product gains nothing by more (CPU)."""
-
-
-def _is_rows(a: Any) -> bool:
-    return isinstance(a, Rows)
 
 
 def default_batch(data: Data, loss: AbstractLoss | None, width: int) -> int:
@@ -37,7 +33,7 @@ def default_batch(data: Data, loss: AbstractLoss | None, width: int) -> int:
     units. Other losses form a reconstruction per fit: side by side only while those fit the cache.
     """
     x = jax.tree.leaves(data)[0]
-    masked = any(not by_row(r.v) for r in jax.tree.leaves(data, is_leaf=_is_rows))
+    masked = any(not by_row(r.v) for r in jax.tree.leaves(data, is_leaf=is_rows))
     if isinstance(loss, Frobenius) and not masked:
         return max(COLUMNS // width, 1)
     rows = min(x.shape[0], chunk_rows(x.shape[1], x.dtype.itemsize))

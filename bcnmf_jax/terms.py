@@ -41,6 +41,11 @@ class Rows(eqx.Module):
         return self.x.shape[0] if self.v is None else jnp.sum(jnp.max(self.v, axis=1))
 
 
+def is_rows(a: Any) -> bool:
+    """Whether a node of the data is a data set, where a walk over them stops."""
+    return isinstance(a, Rows)
+
+
 class Term(eqx.Module):
     """``D(x | read(codes) mix(basis))``; its codes pay it in full, the basis ``pays`` times it.
 

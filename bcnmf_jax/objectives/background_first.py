@@ -65,7 +65,7 @@ class BackgroundFirst(AbstractObjective):
         if any(r.v is not None for r in rows):
             full = [jnp.ones_like(r.x[:, :1]) if r.v is None else r.v for r in rows]
             wide = max(v.shape[1] for v in full)
-            full = [jnp.broadcast_to(v, (v.shape[0], max(wide, 1))) for v in full]
+            full = [jnp.broadcast_to(v, (v.shape[0], wide)) for v in full]
             weights = jnp.concatenate(full)
         stacked = {"target": Rows(jnp.concatenate([r.x for r in rows]), weights)}
         plain = NMF(loss=self.loss)
@@ -73,6 +73,6 @@ class BackgroundFirst(AbstractObjective):
             plain, stacked, self.background_rank, jax.random.fold_in(key, 2**31 - 3), "random"
         )
         stop = Stop(tol=1e-4, max_steps=1000)
-        found = run(plain, stacked, blocks, MU(inner_steps=2), stop, looks=1)
+        found = run(plain, stacked, blocks, MU(inner_steps=2), stop, stop.looks)
         count = basis.shape[0] - self.background_rank
         return jnp.concatenate([basis[:count], found.blocks["basis"]])
