@@ -86,6 +86,10 @@ class AbstractLoss(eqx.Module):
         """Split gradient of the basis from the summed ``stats``."""
         return stats
 
+    def reconstructs(self, v: Array | None) -> bool:
+        """Whether the gradients form the reconstruction, an array of the data's size."""
+        return True
+
     @property
     def bounded(self) -> bool:
         """Whether the misfit stays finite where the reconstruction vanishes: what makes the cost
@@ -122,14 +126,17 @@ class Frobenius(AbstractLoss):
     def powers(self):
         return 2, 1
 
+    def reconstructs(self, v):
+        return not by_row(v)
+
     def code_split(self, x, w, v=None):
-        if not by_row(v):
+        if self.reconstructs(v):
             return super().code_split(x, w, v)
         xw, ww = _weigh(x @ w.T, v), w @ w.T
         return lambda h: Split(_weigh(h @ ww, v), xw)
 
     def stats(self, x, h, w, v=None):
-        if not by_row(v):
+        if self.reconstructs(v):
             return super().stats(x, h, w, v)
         weighted = _weigh(h, v).T
         return weighted @ x, weighted @ h

@@ -141,8 +141,13 @@ def basis_split(objective: AbstractObjective, terms: list[Term], stats: list, ba
     return jax.tree.map(add, *parts, is_leaf=lambda s: isinstance(s, Split))
 
 
+def reconstruct(terms: list[Term]) -> bool:
+    """Whether an update of these terms forms arrays of the data's size."""
+    return any(t.loss.reconstructs(t.rows.v) for t in terms)
+
+
 def default_chunk(group: list[Term]) -> int:
-    """Rows in a chunk of all data that share some codes."""
+    """Rows in a chunk of all data that share some codes, where reconstructions are formed."""
     return chunk_rows(
         sum(t.rows.x.shape[1] for t in group), max(t.rows.x.dtype.itemsize for t in group)
     )
@@ -175,7 +180,9 @@ def visit_rows(group: list[Term], codes: Array, basis: PyTree, update, chunk: in
         lambda r, c: [t.stats(a, c, basis) for t, a in zip(group, r, strict=True)], rows, codes
     )
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    stats, out = scan_rows(visit, zeros, (rows, codes), chunk or default_chunk(group))
+    if chunk is None:
+        chunk = default_chunk(group) if reconstruct(group) else codes.shape[0]
+    stats, out = scan_rows(visit, zeros, (rows, codes), chunk)
     return out, stats
 
 

@@ -62,6 +62,11 @@ class MU(AbstractSolver):
     inner_steps : int
         Code updates per basis update, at least 1. Squared error forms its products once per pass,
         so that further inner steps cost little.
+    extrapolation : float
+        Largest share, in [0, 1), of a block's last move (where it grew) that is repeated before
+        the update; the shares grow as Nesterov's, ``k / (k + 3)`` (BMMe: Hien, Leplat & Gillis
+        2024). 0 is the plain update. Plain NMF needs about a third of the steps with 0.9999; under
+        a contrast nothing keeps the cost from rising.
     chunk : int, optional
         Rows visited at a time; by default what fits the caches.
 
@@ -73,6 +78,7 @@ class MU(AbstractSolver):
 
     damping: float = eqx.field(default=1.0, static=True)
     inner_steps: int = eqx.field(default=1, static=True)
+    extrapolation: float = eqx.field(default=0.0, static=True)
     chunk: int | None = eqx.field(default=None, static=True)
 
     def __check_init__(self):
@@ -80,11 +86,22 @@ class MU(AbstractSolver):
             raise ValueError(f"MU(damping) must be in (0, 1], found {self.damping}")
         if self.inner_steps < 1:
             raise ValueError(f"MU(inner_steps) must be at least 1, found {self.inner_steps}")
+        if not 0 <= self.extrapolation < 1:
+            raise ValueError(f"MU(extrapolation) must be in [0, 1), found {self.extrapolation}")
         if self.chunk is not None and self.chunk < 1:
             raise ValueError(f"MU(chunk) must be at least 1 row, found {self.chunk}")
 
     def init(self, objective, data, blocks):
-        return None
+        return (blocks, jnp.zeros((), jnp.int32)) if self.extrapolation else None
+
+    def ahead(self, blocks: Blocks, state: PyTree) -> tuple[Blocks, PyTree]:
+        """Where the next update starts, and the state after it."""
+        if state is None:
+            return blocks, None
+        old, count = state
+        share = jnp.minimum(count / (count + 3), self.extrapolation)
+        move = lambda a, b: a + share.astype(a.dtype) * jnp.maximum(a - b, 0)  # noqa: E731
+        return jax.tree.map(move, blocks, old), (blocks, count + 1)
 
     def codes(self, objective: AbstractObjective, data: Data, blocks: Blocks):
         """Update all codes; also the list of terms and the stats of each, in the same order."""
@@ -104,6 +121,7 @@ class MU(AbstractSolver):
         return blocks, terms, stats
 
     def step(self, objective, data, blocks, state):
+        blocks, state = self.ahead(blocks, state)
         blocks, terms, stats = self.codes(objective, data, blocks)
         power = self.damping * basis_exponent(objective, terms)
         splits = basis_split(objective, terms, stats, blocks["basis"])
@@ -119,6 +137,7 @@ class Codes(MU):
     """The codes alone, with the basis as it is: how a fit reads data (`transform`)."""
 
     def step(self, objective, data, blocks, state):
+        blocks, state = self.ahead(blocks, state)
         return self.codes(objective, data, blocks)[0], state
 
 

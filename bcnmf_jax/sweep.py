@@ -16,28 +16,27 @@ from bcnmf_jax.chunks import BYTES, chunk_rows
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop, check_types, run
 from bcnmf_jax.init import Method, check_method, require_target, start
-from bcnmf_jax.losses import AbstractLoss, Frobenius, by_row
-from bcnmf_jax.objective import AbstractObjective, Data, truncate
+from bcnmf_jax.losses import AbstractLoss, Frobenius
+from bcnmf_jax.objective import AbstractObjective, Data, reconstruct, truncate
 from bcnmf_jax.solvers import MU, AbstractSolver
 from bcnmf_jax.split import known, number
-from bcnmf_jax.terms import is_rows
 
 COLUMNS = 96
 """Columns of codes side by side from which a matrix product gains nothing by more (CPU)."""
 
 
-def default_batch(data: Data, loss: AbstractLoss | None, width: int) -> int:
+def default_batch(objective: AbstractObjective, data: Data, width: int) -> int:
     """Fits to run side by side.
 
     Squared error shares its products with the data, so that fits side by side fill the matrix
-    units. Other losses form a reconstruction per fit: side by side only while those fit the cache.
+    units. Other losses form a reconstruction per fit: more than two side by side only while those
+    fit the cache.
     """
     x = jax.tree.leaves(data)[0]
-    masked = any(not by_row(r.v) for r in jax.tree.leaves(data, is_leaf=is_rows))
-    if isinstance(loss, Frobenius) and not masked:
+    if not reconstruct(objective.terms(data)):
         return max(COLUMNS // width, 1)
     rows = min(x.shape[0], chunk_rows(x.shape[1], x.dtype.itemsize))
-    return max(min(BYTES // (rows * x.shape[1] * x.dtype.itemsize), COLUMNS // width), 1)
+    return max(min(BYTES // (rows * x.shape[1] * x.dtype.itemsize), COLUMNS // width), 2)
 
 
 def map_batched(f: Callable[[Array], Any], count: int, batch: int) -> Any:
@@ -155,6 +154,6 @@ def sweep(
     check_types(objective, solver, stop)
     require_target(objective, rows)
     width = widest + objective.extra
-    batch = batch_size or default_batch(rows, loss, width)
+    batch = batch_size or default_batch(objective, rows, width)
     static = (widest, stop.looks, batch, method)
     return _sweep(make, rows, alphas, jnp.asarray(ranks), keys, loss, kwargs, solver, stop, static)

@@ -89,6 +89,7 @@ SOLVERS: dict[str, Any] = {
     "mu": bj.MU(),
     "mu damped": bj.MU(damping=0.5),
     "mu inner": bj.MU(inner_steps=3),
+    "mu extrapolated": bj.MU(extrapolation=0.9),
     "mu chunks": bj.MU(chunk=7),
     "adam projected": bj.Optax(optax.adam(1e-2)),
     "adam softplus": bj.Optax(optax.adam(1e-2), "softplus"),

@@ -72,7 +72,7 @@ class BackgroundFirst(AbstractObjective):
         blocks = start(
             plain, stacked, self.background_rank, jax.random.fold_in(key, 2**31 - 3), "random"
         )
-        stop = Stop(tol=1e-4, max_steps=1000)
-        found = run(plain, stacked, blocks, MU(inner_steps=2), stop, stop.looks)
+        stop = Stop(tol=1e-4, max_steps=300)
+        found = run(plain, stacked, blocks, MU(extrapolation=0.9999), stop, stop.looks)
         count = basis.shape[0] - self.background_rank
         return jnp.concatenate([basis[:count], found.blocks["basis"]])
