@@ -63,10 +63,11 @@ class MU(AbstractSolver):
         Code updates per basis update, at least 1. Squared error forms its products once per pass,
         so that further inner steps cost little.
     extrapolation : float
-        Largest share, in [0, 1), of a block's last move (where it grew) that is repeated before
-        the update; the shares grow as Nesterov's, ``k / (k + 3)`` (BMMe: Hien, Leplat & Gillis
-        2024). 0 is the plain update. Plain NMF needs about a third of the steps with 0.9999; under
-        a contrast nothing keeps the cost from rising.
+        Largest share, in [0, 1), of the basis' last move (where it grew) that is repeated before
+        the next update; 0 is the plain update. The shares grow as Nesterov's, ``k / (k + 3)``
+        (BMMe: Hien, Leplat & Gillis 2024), and start again where a step went uphill (O'Donoghue &
+        Candes 2015). The basis alone: codes of a background work against it, and running them
+        ahead as well oscillates.
     chunk : int, optional
         Rows visited at a time; by default what fits the caches.
 
@@ -92,16 +93,24 @@ class MU(AbstractSolver):
             raise ValueError(f"MU(chunk) must be at least 1 row, found {self.chunk}")
 
     def init(self, objective, data, blocks):
-        return (blocks, jnp.zeros((), jnp.int32)) if self.extrapolation else None
+        return (blocks["basis"], jnp.zeros((), jnp.int32)) if self.extrapolation else None
 
-    def ahead(self, blocks: Blocks, state: PyTree) -> tuple[Blocks, PyTree]:
-        """Where the next update starts, and the state after it."""
+    def ahead(self, basis: PyTree, state: PyTree) -> PyTree:
+        """The basis that a step starts from."""
         if state is None:
-            return blocks, None
+            return basis
         old, count = state
         share = jnp.minimum(count / (count + 3), self.extrapolation)
         move = lambda a, b: a + share.astype(a.dtype) * jnp.maximum(a - b, 0)  # noqa: E731
-        return jax.tree.map(move, blocks, old), (blocks, count + 1)
+        return jax.tree.map(move, basis, old)
+
+    def after(self, state: PyTree, old: PyTree, new: PyTree, splits: PyTree) -> PyTree:
+        """The state after a step from ``old`` to ``new`` with these split gradients."""
+        if state is None:
+            return None
+        slopes = jax.tree.map(lambda a, b, s: jnp.sum(s.grad * (b - a)), old, new, splits)
+        uphill = sum(jax.tree.leaves(slopes)) > 0
+        return old, jnp.where(uphill, 0, state[1] + 1)
 
     def codes(self, objective: AbstractObjective, data: Data, blocks: Blocks):
         """Update all codes; also the list of terms and the stats of each, in the same order."""
@@ -121,7 +130,8 @@ class MU(AbstractSolver):
         return blocks, terms, stats
 
     def step(self, objective, data, blocks, state):
-        blocks, state = self.ahead(blocks, state)
+        old = blocks["basis"]
+        blocks = {**blocks, "basis": self.ahead(old, state)}
         blocks, terms, stats = self.codes(objective, data, blocks)
         power = self.damping * basis_exponent(objective, terms)
         splits = basis_split(objective, terms, stats, blocks["basis"])
@@ -130,14 +140,14 @@ class MU(AbstractSolver):
             return jnp.where(is_frozen(objective, w.shape[0]), w, multiply(w, s, power))
 
         blocks = {**blocks, "basis": jax.tree.map(update, blocks["basis"], splits)}
-        return (canonical(objective, blocks) if objective.scale_free else blocks), state
+        blocks = canonical(objective, blocks) if objective.scale_free else blocks
+        return blocks, self.after(state, old, blocks["basis"], splits)
 
 
 class Codes(MU):
     """The codes alone, with the basis as it is: how a fit reads data (`transform`)."""
 
     def step(self, objective, data, blocks, state):
-        blocks, state = self.ahead(blocks, state)
         return self.codes(objective, data, blocks)[0], state
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Array
 from bcnmf_jax.fit import Stop, run
 from bcnmf_jax.init import start
 from bcnmf_jax.losses import AbstractLoss, Frobenius
-from bcnmf_jax.objective import AbstractObjective
+from bcnmf_jax.objective import AbstractObjective, reconstruct
 from bcnmf_jax.objectives.contrastive import Contrastive, backgrounds, check_alpha, check_rank
 from bcnmf_jax.objectives.nmf import NMF
 from bcnmf_jax.penalties import AbstractPenalty
@@ -72,7 +72,9 @@ class BackgroundFirst(AbstractObjective):
         blocks = start(
             plain, stacked, self.background_rank, jax.random.fold_in(key, 2**31 - 3), "random"
         )
+        steps = 1 if reconstruct(plain.terms(stacked)) else 5
         stop = Stop(tol=1e-4, max_steps=300)
-        found = run(plain, stacked, blocks, MU(extrapolation=0.9999), stop, stop.looks)
+        solver = MU(inner_steps=steps, extrapolation=0.9999)
+        found = run(plain, stacked, blocks, solver, stop, stop.looks)
         count = basis.shape[0] - self.background_rank
         return jnp.concatenate([basis[:count], found.blocks["basis"]])
