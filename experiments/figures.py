@@ -138,7 +138,9 @@ def series_curve(settings: pd.DataFrame, published: Published) -> Figure:
                 for pair in row
                 if (pair.method, pair.loss) == (method, loss) and getattr(pair, kind) is not None
             }
-            band(axis, list(rows), pd.DataFrame(list(rows.values())), "ari_primary", method, loss)
+            if rows:  # a method that collapsed at every setting has no oracle
+                found_here = pd.DataFrame(list(rows.values()))
+                band(axis, list(rows), found_here, "ari_primary", method, loss)
         for each in published.numbers:
             if each.data == config and each.kind == "published" and each.at in points:
                 large = {"linestyle": "none", "markersize": 8, "markerfacecolor": "none"}

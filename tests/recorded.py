@@ -44,6 +44,7 @@ def everything():
         same = {"config": "beta_series", "data_args": {"beta": beta}}
         rows += restarts([1.0, 0.9, 0.8], **same)
         rows += restarts([0.5] * 3, alpha=2.0, default=False, **same)
+        rows += restarts([0.0] * 3, loss="kl", result="collapsed", **same)
     ablation = {"config": "ablations", "default": False}
     for inner in (1, 5, 10):
         same = {"experiment": "damping", "options": {"inner_steps": inner}}
