@@ -14,6 +14,7 @@ PY := $(VENV)/bin/python
 # All that tests, experiments and the command line import.
 EXTRAS := bio,experiments,cli
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+BENCHMARKS := compile iteration restarts stream sharding quality
 SOURCES := bcnmf_jax experiments benchmarks tests
 
 .DEFAULT_GOAL := help
@@ -62,9 +63,11 @@ types: setup ## pyright
 parity: setup ## how closely the solvers agree with the published equations and scikit-learn
 	$(PY) -m tests.parity
 
-bench: setup ## the benchmarks against the published loop (TORCH_PYTHON=... where torch is elsewhere)
-	$(PY) -m benchmarks compile
-	$(PY) -m benchmarks iteration
+# A benchmark that finds the machine busy records nothing, and the others go on.
+bench: setup ## all benchmarks, into docs/performance.md (TORCH_PYTHON=... where torch is elsewhere; FULL=1)
+	@for name in $(BENCHMARKS); do \
+	  echo "== $$name"; FULL=$(FULL) $(PY) -m benchmarks $$name --out benchmarks/results || failed=1; done; \
+	$(PY) -m benchmarks.report && exit $${failed:-0}
 
 paper: setup ## tables and figures from the recorded rows
 	$(PY) -m experiments.tables

@@ -3,7 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from bcnmf_jax.data import ConstantFeatureWarning, DataWarning, ScaleWarning, prepare
+from bcnmf_jax.checks import ConstantFeatureWarning, DataWarning, ScaleWarning
+from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import RESULTS, Fit, Stop, fit, result_name
 from bcnmf_jax.init import init
 from bcnmf_jax.losses import KL, AbstractLoss, Beta, Frobenius, NegativeBinomial
@@ -17,8 +18,13 @@ from bcnmf_jax.objectives import (
     SharedTarget,
 )
 from bcnmf_jax.penalties import L1, L2, AbstractPenalty, Overlap
+from bcnmf_jax.readers import BackedRows, SparseRows, source
+from bcnmf_jax.sharding import row_mesh, shard
 from bcnmf_jax.solvers import MU, AbstractSolver, Optax
 from bcnmf_jax.split import Split
+from bcnmf_jax.stream import Progress, stream
+from bcnmf_jax.stream_read import stream_transform, stream_value
+from bcnmf_jax.survey import survey
 from bcnmf_jax.sweep import sweep
 from bcnmf_jax.terms import Rows, Term
 from bcnmf_jax.transform import block_costs, game_value, transform
@@ -44,9 +50,11 @@ def __getattr__(name: str):
 
 __all__ = [
     "BCNMF", "KL", "L1", "L2", "MU", "NMF", "RESULTS", "AbstractLoss", "AbstractObjective",
-    "AbstractPenalty", "AbstractSolver", "BackgroundFirst", "Beta", "CollapsedWarning",
-    "CombinedBasis", "ConstantFeatureWarning", "Contrastive", "DataWarning", "Fit", "Frobenius",
-    "Multimodal", "NegativeBinomial", "Optax", "Overlap", "Rows", "ScaleWarning", "SharedTarget",
-    "Split", "Stop", "Term", "baselines", "block_costs", "datasets", "fit", "game_value", "init",
-    "metrics", "prepare", "result_name", "sweep", "transform",
+    "AbstractPenalty", "AbstractSolver", "BackedRows", "BackgroundFirst", "Beta",
+    "CollapsedWarning", "CombinedBasis", "ConstantFeatureWarning", "Contrastive", "DataWarning",
+    "Fit", "Frobenius", "Multimodal", "NegativeBinomial", "Optax", "Overlap", "Progress", "Rows",
+    "ScaleWarning", "SharedTarget", "SparseRows", "Split", "Stop", "Term", "baselines",
+    "block_costs", "datasets", "fit", "game_value", "init", "metrics", "prepare", "result_name",
+    "row_mesh", "shard", "source", "stream", "stream_transform", "stream_value", "survey", "sweep",
+    "transform",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from bcnmf_jax.objective import (
     misfits_in_turn,
     scan_rows,
 )
-from bcnmf_jax.terms import Term, get
+from bcnmf_jax.terms import Term
 
 EXPLAINED_FLOOR = 1e-4
 EFFECTIVE_FEATURES = 5.0
@@ -31,11 +31,10 @@ def null_factors(x: Array, v: Array | None) -> tuple[Array, Array]:
     Without a mask they are the row sums and the shares of the columns; under a mask the factors are
     found by iterative proportional fitting of what is observed.
     """
-    tiny = jnp.finfo(x.dtype).tiny
     if v is None or by_row(v):
         rows = x.sum(1)
-        columns = (x if v is None else x * v).sum(0)
-        return rows, columns / jnp.maximum(columns.sum(), tiny)
+        return rows, shares((x if v is None else x * v).sum(0))
+    tiny = jnp.finfo(x.dtype).tiny
 
     def step(_, columns):
         rows = (x * v).sum(1) / jnp.maximum(v @ columns, tiny)
@@ -45,10 +44,19 @@ def null_factors(x: Array, v: Array | None) -> tuple[Array, Array]:
     return (x * v).sum(1) / jnp.maximum(v @ columns, tiny), columns
 
 
-def null_misfit(term: Term) -> Array:
-    """Misfit of the model without structure, by chunks."""
+def shares(totals: Array) -> Array:
+    """Totals of the columns over their sum."""
+    return totals / jnp.maximum(totals.sum(), jnp.finfo(totals.dtype).tiny)
+
+
+def null_misfit(term: Term, columns: Array | None = None) -> Array:
+    """Misfit of the model without structure, by chunks.
+
+    Where these are some of the rows, ``columns`` are the `shares` of all rows; the misfit then adds
+    over rows.
+    """
     x, v = term.rows.x, term.rows.v
-    rows, columns = null_factors(x, v)
+    rows, columns = null_factors(x, v) if columns is None else (x.sum(1), columns)
 
     def visit(total, piece):
         chunk, row = piece
@@ -58,25 +66,43 @@ def null_misfit(term: Term) -> Array:
     return scan_rows(visit, zero, (term.rows, rows), default_chunk([term]))[0]
 
 
-def explained(terms: list[Term], values: list[Array]) -> Array:
-    """``1 - misfit / misfit without structure``, over all terms given together."""
-    return 1 - jnp.stack(values).sum() / jnp.stack([null_misfit(t) for t in terms]).sum()
+def summarise(group: list[Term], codes: Array, basis: PyTree) -> dict[str, Any]:
+    """What the rows of the target contribute to its diagnostics beside misfits; adds over rows.
+
+    Parameters
+    ----------
+    group : list of Term
+        All terms of these codes.
+    """
+    weight = jnp.max(jnp.stack([_counts(t) for t in group]), axis=0)
+    silent = jnp.sum(weight * jnp.all(codes == 0, axis=1))
+    # Rows are counted, not values: their number could pass 2^31, and the comparison would be kept
+    # as four bytes a value.
+    whole = [t.rows.x for t in group]
+    return {
+        "used": usage(codes * weight[:, None], basis),
+        "silent": silent,
+        "samples": jnp.sum(weight),
+        "total": [(t.rows.x if t.rows.v is None else t.rows.x * t.rows.v).sum(0) for t in group],
+        "fitted": [_fitted(t, codes, basis) for t in group],
+        "fractions": [jnp.sum(jnp.any(x != jnp.round(x), axis=1)) for x in whole],
+        "above_one": [jnp.sum(jnp.any(x > 1, axis=1)) for x in whole],
+    }
 
 
-def dead_features(term: Term, blocks: Blocks) -> Array:
+def _fitted(term: Term, codes: Array, basis: PyTree) -> Array:
+    h, w, v = term.read(codes), term.mix(basis), term.rows.v
+    if v is None:
+        return h.sum(0) @ w
+    return (h * v).sum(0) @ w if by_row(v) else ((h @ w) * v).sum(0)
+
+
+def dead_features(total: Array, fitted: Array, is_counts: Array) -> Array:
     """Number of features whose reconstruction is below 1 % of what was observed in the target.
 
     Counted are features with a total above 20, or above 1e-3 of the mean total where the data are
     no counts.
     """
-    x, v = term.rows.x, term.rows.v
-    total = (x if v is None else x * v).sum(0)
-    h, w = term.read(get(blocks, term.codes)), term.mix(blocks["basis"])
-    if v is None:
-        fitted = h.sum(0) @ w
-    else:
-        fitted = (h * v).sum(0) @ w if by_row(v) else ((h @ w) * v).sum(0)
-    is_counts = jnp.all(x == jnp.round(x)) & (jnp.max(x) > 1)
     seen = total > jnp.where(is_counts, 20, 1e-3 * total.mean())
     return jnp.sum(seen & (fitted < 0.01 * total))
 
@@ -103,6 +129,45 @@ def diagnose(
     started : bool array (K,)
         Components that took part at the start; others are masked and do not count as dead.
 
+    Returns
+    -------
+    costs : dict
+        As `costs`.
+    diagnostics : dict
+        As `conclude`.
+    """
+    terms = objective.terms(data)
+    values = misfits_in_turn(terms, blocks)
+    nulls = [null_misfit(t) for t in terms]
+    target = [t for t in terms if t.codes == ("target",)]
+    sums = summarise(target, blocks["target"], blocks["basis"])
+    several = data.get("background")
+    count = len(several) if isinstance(several, list) else None
+    found = conclude(objective, terms, values, nulls, sums, blocks["basis"], started, count)
+    return assemble(objective, terms, values, blocks), found
+
+
+def conclude(
+    objective: AbstractObjective,
+    terms: list[Term],
+    values: list[Array],
+    nulls: list[Array],
+    sums: dict[str, Any],
+    basis: PyTree,
+    started: Array,
+    backgrounds: int | None,
+) -> dict[str, Any]:
+    """Diagnostics from sums over rows.
+
+    Parameters
+    ----------
+    values, nulls : list of scalars
+        Per term, its misfit and that of the model without structure.
+    sums : dict
+        From `summarise`.
+    backgrounds : int, optional
+        Their number where they are a list.
+
     Notes
     -----
     Collapsed: explained variance of the target below 1e-4, or a median effective number of features
@@ -111,51 +176,49 @@ def diagnose(
 
     Returns
     -------
-    costs : dict
-        As `costs`.
-    diagnostics : dict
+    dict
         ``x_explained``, ``y_explained`` (NaN without a background; one value per background where
         there are several), ``dead_features``, ``dead_components``, ``effective_features`` (median
         over live target components), ``collapsed``.
     """
-    terms = objective.terms(data)
-    values = misfits_in_turn(terms, blocks)
 
     def of(path):
-        chosen = [(t, v) for t, v in zip(terms, values, strict=True) if t.codes == path]
-        return explained(*map(list, zip(*chosen, strict=True))) if chosen else jnp.nan
+        mine = [i for i, t in enumerate(terms) if t.codes == path]
+        if not mine:
+            return jnp.asarray(jnp.nan)
+        value, null = (jnp.stack([a[i] for i in mine]).sum() for a in (values, nulls))
+        return 1 - value / null
 
-    several = isinstance(data.get("background"), list)
-    paths = [("background", i) for i in range(len(data["background"]))] if several else []
-    y = jnp.stack([of(p) for p in paths]) if several else jnp.asarray(of(("background",)))
+    y = of(("background",))
+    if backgrounds is not None:
+        y = jnp.stack([of(("background", i)) for i in range(backgrounds)])
     x = of(("target",))
     target = [t for t in terms if t.codes == ("target",)]
-    counts = jnp.max(jnp.stack([_counts(t) for t in target]), axis=0)
-    used = usage(blocks["target"] * counts[:, None], blocks["basis"])
+    used = sums["used"]
     dead = started & (used < 1e-6 * used.sum())
     counted = jnp.arange(used.shape[0]) < used.shape[0] - objective.extra
     live = started & ~dead & counted
-    spread = effective_features(blocks["basis"])
-    median = jnp.nanmedian(jnp.where(live, spread, jnp.nan))
-    features = sum(w.shape[1] for w in jax.tree.leaves(blocks["basis"]))
-    silent = jnp.sum(counts * jnp.all(blocks["target"] == 0, axis=1)) / jnp.sum(counts)
+    median = jnp.nanmedian(jnp.where(live, effective_features(basis), jnp.nan))
+    features = sum(w.shape[1] for w in jax.tree.leaves(basis))
     # A single component under KL is at best the model that explained variance is measured against.
     null_rank = max(t.loss.null_rank for t in target)
     collapsed = (
         ((x < EXPLAINED_FLOOR) & (jnp.sum(started & ~dead) > null_rank))
         | (median < min(EFFECTIVE_FEATURES, features / 10))
-        | (silent > 0.5)
+        | (sums["silent"] / sums["samples"] > 0.5)
         | ~jnp.any(live)
     )
-    found = {
+    names = ("total", "fitted", "fractions", "above_one")
+    per_term = zip(*(sums[name] for name in names), strict=True)
+    lost = [dead_features(total, fit, (odd == 0) & (big > 0)) for total, fit, odd, big in per_term]
+    return {
         "x_explained": x,
         "y_explained": y,
-        "dead_features": sum(dead_features(t, blocks) for t in target),
+        "dead_features": sum(lost),
         "dead_components": jnp.sum(dead),
         "effective_features": median,
         "collapsed": collapsed,
     }
-    return assemble(objective, terms, values, blocks), found
 
 
 def _counts(term: Term) -> Array:

@@ -7,22 +7,31 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from bcnmf_jax.data import DataWarning, prepare
+from bcnmf_jax.checks import DataWarning
+from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Stop, result_name
 from bcnmf_jax.losses import KL, AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.objectives import NMF, BackgroundFirst, Contrastive, SharedTarget
+from bcnmf_jax.readers import source
+from bcnmf_jax.stream import stream
+from bcnmf_jax.stream_read import stream_transform, stream_value
+from bcnmf_jax.survey import survey
 from bcnmf_jax.sweep import sweep
 from bcnmf_jax.transform import game_value, transform
 
 LOSSES = {"frobenius": Frobenius, "kl": KL}
+COMPARED = Stop(tol=1e-4, max_steps=20)
+"""How well codes are settled before streamed restarts are compared."""
 OBJECTIVES = ("nmf", "contrastive", "published", "shared_target", "background_first")
 
 
@@ -72,7 +81,8 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     diagnostics_ : dict
         Explained variance of target and background, dead features and components; see `diagnose`.
     restarts_ : dict of ndarray (n_restarts,)
-        ``value`` (game value) and ``result`` of every restart.
+        ``value`` (game value; NaN for a single restart of a sparse fit, where nothing is chosen)
+        and ``result`` of every restart.
     n_iter_ : int
         Steps of the restart kept.
     n_features_in_, feature_names_in_
@@ -114,10 +124,11 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array (n_samples, n_features)
-            The target.
+        X : array or CSR or CSC matrix (n_samples, n_features)
+            The target. Where it or the background is sparse, both are read chunk by chunk and
+            never made dense as a whole (`stream`); a step is then a pass over the rows.
         y : ignored
-        background : array (n_background, n_features), optional
+        background : array or CSR or CSC matrix (n_background, n_features), optional
             Or a list of several.
 
         Returns
@@ -138,35 +149,47 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if background is not None:
             data["background"] = self._check_background(background, X.dtype)
         seed = self._seed()
+        sparse = any(map(issparse, jax.tree.leaves(data)))
         with jax.enable_x64(X.dtype == np.float64):
-            data = prepare(data)
             (make, extra), loss = self._make(background is not None), self._loss()
-            key = jax.random.key(seed)
-            keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(self.n_restarts))
-            fits = sweep(
-                make, data, alphas=[self.alpha], ranks=[self.n_components], keys=keys, loss=loss,
-                stop=Stop(self.tol, self.max_iter), **extra,
-            )  # fmt: skip
-            fits = jax.tree.map(lambda leaf: leaf[0, 0], fits)
             model = make(alpha=self.alpha, loss=loss, **extra)
-            part = lambda r: jax.tree.map(lambda leaf: leaf[r], fits.blocks)  # noqa: E731
-            values = [game_value(model, data, part(r)) for r in range(self.n_restarts)]
+            key, stop = jax.random.key(seed), Stop(self.tol, self.max_iter)
+            keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(self.n_restarts))
+            if sparse:
+                fits, values = self._stream(model, data, keys, stop)
+            else:
+                data = prepare(data)
+                all_fits = sweep(
+                    make, data, alphas=[self.alpha], ranks=[self.n_components], keys=keys,
+                    loss=loss, stop=stop, **extra,
+                )  # fmt: skip
+                fits = [all_fits[0, 0, r] for r in range(self.n_restarts)]
+                values = [game_value(model, data, f.blocks) for f in fits]
             self._keep(fits, np.asarray(values, float))
         return self
 
+    def _stream(self, model, data, keys, stop):
+        """Fits and their values from passes over the rows; of the blocks, the bases alone."""
+        known, fits, values = survey(jax.tree.map(source, data)), [], []
+        for key in keys:
+            fit = stream(model, known, rank=int(self.n_components), key=key, stop=stop)
+            one = self.n_restarts == 1
+            values.append(np.nan if one else stream_value(model, known, fit.blocks, stop=COMPARED))
+            fits.append(eqx.tree_at(lambda f: f.blocks, fit, {"basis": fit.blocks["basis"]}))
+        return fits, values
+
     def _keep(self, fits, values):
         """Keep the restart of lowest value among those with the best kind of result."""
-        results = np.atleast_1d(result_name(fits.result))
-        values = np.where(np.isfinite(values), values, np.inf)
+        results = np.array([result_name(f.result) for f in fits])
         rank = np.select([results == "nonfinite", results == "collapsed"], [2, 1], 0)
-        best = int(np.lexsort((values, rank))[0])
-        basis = np.asarray(fits.blocks["basis"][best])
+        best = int(np.lexsort((np.where(np.isfinite(values), values, np.inf), rank))[0])
+        basis = np.asarray(fits[best].blocks["basis"])
         self.components_ = basis[: self.n_components]
         self.background_components_ = basis[self.n_components :]
         self.result_ = str(results[best])
-        self.diagnostics_ = {k: np.asarray(v[best])[()] for k, v in fits.diagnostics.items()}
+        self.diagnostics_ = {k: np.asarray(v)[()] for k, v in fits[best].diagnostics.items()}
         self.restarts_ = {"value": values, "result": results}
-        self.n_iter_ = int(fits.steps[best])
+        self.n_iter_ = int(fits[best].steps)
         if self.result_ in ("collapsed", "nonfinite"):
             warnings.warn(
                 f"every restart ended {self.result_}: the components do not describe the target "
@@ -187,7 +210,7 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array (n_samples, n_features)
+        X : array or CSR or CSC matrix (n_samples, n_features)
         full : bool
             Return the codes of background components too, after the target components.
 
@@ -200,7 +223,8 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         X = self._check_target(X, reset=False)
         basis = np.concatenate([self.components_, self.background_components_])
         with jax.enable_x64(X.dtype == np.float64):
-            codes = np.asarray(transform(NMF(self._loss()), {"basis": basis}, {"target": X}))
+            read, X = (stream_transform, source(X)) if issparse(X) else (transform, X)
+            codes = np.asarray(read(NMF(self._loss()), {"basis": basis}, {"target": X}))
         return codes if full else codes[:, : len(self.components_)]
 
     def fit_transform(self, X, y=None, *, background=None):
@@ -235,6 +259,7 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -280,11 +305,13 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _check_target(self, X, *, reset: bool):
         self._refuse_half(X, "X")
         return validate_data(
-            self, X, dtype=[np.float64, np.float32], ensure_non_negative=True, reset=reset
-        )
+            self, X, accept_sparse=("csr", "csc"), dtype=[np.float64, np.float32],
+            ensure_non_negative=True, reset=reset,
+        )  # fmt: skip
 
     def _check_background(self, background, dtype):
-        if isinstance(background, list | tuple) and background and np.ndim(background[0]) == 2:
+        several = isinstance(background, list | tuple) and background
+        if several and len(np.shape(background[0])) == 2:
             return [self._check_background(b, dtype) for b in background]
         self._refuse_half(background, "background")
         names = getattr(background, "columns", None)
@@ -294,8 +321,9 @@ class BCNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             why = f"missing {missing}" if missing else "other features or another order"
             raise ValueError(f"background has not the columns of X in their order: {why}")
         found = check_array(
-            background, dtype=dtype, ensure_non_negative=True, input_name="background"
-        )
+            background, accept_sparse=("csr", "csc"), dtype=dtype, ensure_non_negative=True,
+            input_name="background",
+        )  # fmt: skip
         if found.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"background has {found.shape[1]} features, X has {self.n_features_in_}; give both "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -10,15 +11,26 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
+from jax.sharding import Mesh
 from jaxtyping import Array
 
+from bcnmf_jax.change import relative_change
 from bcnmf_jax.data import prepare
 from bcnmf_jax.diagnostics import diagnose
 from bcnmf_jax.init import require_target, start_all_codes
-from bcnmf_jax.objective import AbstractObjective, Blocks, Data, canonical, costs, misfits_in_turn
-from bcnmf_jax.solvers import MU, AbstractSolver
+from bcnmf_jax.objective import (
+    AbstractObjective,
+    Blocks,
+    Data,
+    blank,
+    canonical,
+    costs,
+    misfits_in_turn,
+    reconstruct,
+)
+from bcnmf_jax.sharding import as_held, collect, place_blocks, shard
+from bcnmf_jax.solvers import AbstractSolver, default_solver
 from bcnmf_jax.split import known
-from bcnmf_jax.terms import Term, get
 
 
 class RESULTS(eqx.Enumeration):
@@ -132,21 +144,6 @@ class Fit(eqx.Module):
         return jax.tree.map(lambda leaf: leaf[index], self)
 
 
-def relative_change(term: Term, old: Blocks, new: Blocks) -> Array:
-    """Relative change of a reconstruction, from products of the blocks' small Gram matrices.
-
-    With ``d`` for differences, ``h1 w1 - h0 w0 = dh w1 + h0 dw``: every product is of second order
-    in the differences, so that nothing cancels in single precision.
-    """
-    (h0, w0), (h1, w1) = ((term.read(get(b, term.codes)), term.mix(b["basis"])) for b in (old, new))
-    dh, dw = h1 - h0, w1 - w0
-    inner = lambda a, b, c, d: jnp.sum((a.T @ b) * (c @ d.T))  # noqa: E731
-    moved = inner(dh, dh, w1, w1) + 2 * inner(dh, h0, w1, dw) + inner(h0, h0, dw, dw)
-    before = inner(h0, h0, w0, w0)
-    tiny = jnp.finfo(before.dtype).tiny
-    return jnp.sqrt(jnp.maximum(moved, 0) / jnp.maximum(before, tiny))
-
-
 def _finite(blocks: Blocks) -> Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(blocks)]))
 
@@ -177,7 +174,9 @@ def run(
         count = jnp.minimum(stop.every, stop.max_steps - steps).astype(jnp.int32)
         advance = lambda _, c: solver.step(objective, data, *c)  # noqa: E731
         new, state = lax.fori_loop(0, count, advance, (old, state))
-        change = [relative_change(t, old, new) for t in objective.terms(data)]
+        terms = objective.terms(data)
+        new = blank(terms, new)
+        change = [relative_change(t, old, new) for t in terms]
         change = jnp.max(jnp.stack(change))
         at = {
             "step": (steps + count).astype(jnp.int32),
@@ -209,11 +208,11 @@ def check_types(objective: Any, solver: Any, stop: Any) -> None:
     """Raise TypeError for a class, a name or a number where an object is meant."""
     kinds = {"objective": AbstractObjective, "solver": AbstractSolver, "stop": Stop}
     for (name, kind), value in zip(kinds.items(), (objective, solver, stop), strict=True):
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) and not (name == "solver" and value is None):
             raise TypeError(f"{name} must be an instance of {kind.__name__}, found {value!r}")
 
 
-def _check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> Blocks:
+def check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> Blocks:
     """Blocks of the data's dtype, or an error that names the block."""
     dtype = jax.tree.leaves(data)[0].dtype
     blocks = jax.tree.map(lambda a: jnp.asarray(a, dtype), blocks)
@@ -223,7 +222,7 @@ def _check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> B
             f"blocks['basis'] has {width} components, of which {objective.extra} are shared or "
             "frozen; it needs more"
         )
-    wants = jax.eval_shape(lambda: start_all_codes(objective, data, blocks["basis"])) | {
+    wants = jax.eval_shape(partial(start_all_codes, objective), data, blocks["basis"]) | {
         "basis": jax.tree.map(lambda w: w, blocks["basis"])
     }
     for name, want in wants.items():
@@ -255,6 +254,7 @@ def fit(
     stop: Stop | None = None,
     weights: dict | None = None,
     mask: dict | None = None,
+    mesh: Mesh | None = None,
 ) -> Fit:
     """Fit an objective from starting blocks, in one compiled loop.
 
@@ -266,12 +266,16 @@ def fit(
     blocks : dict
         From `init`, or given by hand.
     solver : AbstractSolver
-        By default ``MU()``.
+        By default extrapolated multiplicative updates (`default_solver`).
     stop : Stop
     weights : dict, optional
         Weights per sample, ``{"target": (n,), "background": (m,)}``.
     mask : dict, optional
         Arrays of the data's shape, 0 where a value is missing (it may then be NaN).
+    mesh : Mesh, optional
+        From `row_mesh`: rows are spread over its devices, with the same answer. Under several
+        processes each passes its own rows, of data and codes, and gets their codes. `shard` places
+        data once for many fits.
 
     Returns
     -------
@@ -282,9 +286,19 @@ def fit(
     TypeError, ValueError
         For data as `prepare` says, and for blocks that do not match them.
     """
-    solver, stop = MU() if solver is None else solver, Stop() if stop is None else stop
+    stop = Stop() if stop is None else stop
     check_types(objective, solver, stop)
-    rows = prepare(data, weights, mask)
+    if mesh is None:
+        rows = prepare(data, weights, mask)
+        require_target(objective, rows)
+        solver = solver or default_solver(reconstruct(objective.terms(rows)))
+        blocks = check_blocks(objective, rows, blocks)
+        return _run(objective, rows, blocks, solver, stop, stop.looks)
+    rows = shard(data, mesh, weights, mask)
     require_target(objective, rows)
-    blocks = _check_blocks(objective, rows, blocks)
-    return _run(objective, rows, blocks, solver, stop, stop.looks)
+    terms, blocks = objective.terms(rows), check_blocks(objective, as_held(rows), blocks)
+    solver = solver or default_solver(reconstruct(terms))
+    blocks = place_blocks(terms, blocks, mesh)
+    with jax.set_mesh(mesh):
+        found = _run(objective, rows, blocks, solver, stop, stop.looks)
+    return collect(terms, found)

@@ -8,10 +8,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Key, PyTree
 
 from bcnmf_jax.data import prepare
 from bcnmf_jax.objective import AbstractObjective, Blocks, Data, check_structure
+from bcnmf_jax.sharding import fetch_blocks, shard
 from bcnmf_jax.terms import Term, by_codes, is_rows
 
 Method = Literal["random", "nndsvd"]
@@ -102,6 +104,12 @@ def start_all_codes(objective: AbstractObjective, data: Data, basis: PyTree) -> 
 _start = eqx.filter_jit(start)
 
 
+def check_rank(rank: int) -> None:
+    """Raise ValueError unless a number of components is a positive integer."""
+    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1:
+        raise ValueError(f"rank must be an integer of at least 1, found {rank!r}")
+
+
 def check_method(method: str) -> None:
     """Raise ValueError for a start that is not known."""
     if method not in ("random", "nndsvd"):
@@ -124,6 +132,7 @@ def init(
     method: Method = "random",
     weights: dict | None = None,
     mask: dict | None = None,
+    mesh: Mesh | None = None,
 ) -> Blocks:
     """Starting blocks.
 
@@ -139,7 +148,7 @@ def init(
         the start at a larger one, whatever the number and order of the rows.
     method : {"random", "nndsvd"}
         Uniform rows, or the target's leading singular vectors over a little of them.
-    weights, mask : dict, optional
+    weights, mask, mesh : optional
         As in `fit`.
 
     Returns
@@ -153,9 +162,14 @@ def init(
     TypeError, ValueError
         For data as `prepare` says; for a rank below 1 or an unknown method.
     """
-    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1:
-        raise ValueError(f"rank must be an integer of at least 1, found {rank!r}")
+    check_rank(rank)
     check_method(method)
-    rows = prepare(data, weights, mask)
+    if mesh is None:
+        rows = prepare(data, weights, mask)
+        require_target(objective, rows)
+        return _start(objective, rows, int(rank), key, method)
+    rows = shard(data, mesh, weights, mask)
     require_target(objective, rows)
-    return _start(objective, rows, int(rank), key, method)
+    with jax.set_mesh(mesh):
+        blocks = _start(objective, rows, int(rank), key, method)
+    return fetch_blocks(objective.terms(rows), blocks)

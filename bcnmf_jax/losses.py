@@ -86,6 +86,10 @@ class AbstractLoss(eqx.Module):
         """Split gradient of the basis from the summed ``stats``."""
         return stats
 
+    def rescale(self, stats: Any, d: Array) -> Any:
+        """The stats that codes ``h * d`` have with the basis ``w / d``, for ``d (k,)``."""
+        return Split(stats.pos * d[:, None], stats.neg * d[:, None])
+
     def reconstructs(self, v: Array | None) -> bool:
         """Whether the gradients form the reconstruction, an array of the data's size."""
         return True
@@ -146,6 +150,12 @@ class Frobenius(AbstractLoss):
             return stats
         hx, hh = stats
         return Split(hh @ w, hx)
+
+    def rescale(self, stats, d):
+        if isinstance(stats, Split):
+            return super().rescale(stats, d)
+        hx, hh = stats
+        return hx * d[:, None], hh * d[:, None] * d
 
     @property
     def bounded(self):

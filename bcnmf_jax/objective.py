@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.custom_batching import sequential_vmap
 from jaxtyping import Array, Key, PyTree
 
-from bcnmf_jax.chunks import chunk_rows, scan_rows
+from bcnmf_jax.chunks import RESTARTS, axis_size, chunk_rows, scan_rows
 from bcnmf_jax.losses import AbstractLoss
 from bcnmf_jax.penalties import AbstractPenalty, apply
 from bcnmf_jax.split import Split
@@ -67,6 +67,12 @@ class AbstractObjective(eqx.Module):
         """The starting basis from a drawn one; here a method fits what it will freeze."""
         return basis
 
+    def frozen_fit(self, key: Key[Array, ""], v: Array | None = None) -> tuple | None:
+        """The fit of the stacked backgrounds whose basis the frozen components are: objective, key
+        of its start, solver and stop, for data with weights ``v``. None where ``prepare_basis``
+        does something else."""
+        return None
+
     def basis_penalty(self, basis: PyTree) -> tuple[Any, Any]:
         """Value and split gradient of what the basis pays beside misfits (None where nothing)."""
         mine = [p for p in self.penalties if p.block == "basis"]
@@ -122,11 +128,13 @@ def basis_exponent(objective: AbstractObjective, terms: list[Term]) -> Any:
 def code_split(objective: AbstractObjective, group: list[Term], chunk: list[Rows], basis: PyTree):
     """Function from the codes of a chunk to their split gradient: misfits and penalties."""
     parts = [t.code_split(rows, basis) for t, rows in zip(group, chunk, strict=True)]
+    keep = chunk[0].keep
 
     def at(codes: Array) -> Split:
         s = sum((part(codes) for part in parts[1:]), parts[0](codes))
         penalty = apply(objective.penalties, group[0].codes[0], codes)
-        return s if penalty is None else s + penalty
+        s = s if penalty is None else s + penalty
+        return s if keep is None else Split(s.pos * keep, s.neg * keep)
 
     return at
 
@@ -218,7 +226,11 @@ def _misfit(term: Term, codes: Array, basis: PyTree) -> Array:
 
 def misfits_in_turn(terms: list[Term], blocks: Blocks) -> list[Array]:
     """`misfits` that under vmap take one fit after the other: a misfit forms a reconstruction, and
-    those of many fits side by side fit no cache. Not differentiable."""
+    those of many fits side by side fit no cache. Not differentiable.
+
+    Where fits are spread over devices, those of all devices take their turn together."""
+    if axis_size(RESTARTS) > 1:
+        return misfits(terms, blocks)
     return [_misfit_in_turn(t, get(blocks, t.codes), blocks["basis"]) for t in terms]
 
 
@@ -240,8 +252,13 @@ def assemble(objective: AbstractObjective, terms: list[Term], values: list, bloc
         own = sum(v for t, v in zip(terms, values, strict=True) if t.codes == path)
         own += sum(p.value(codes) for p in objective.penalties if p.block == group[0].codes[0])
         costs = put(costs, path, jnp.asarray(own))
+    return {**costs, "basis": basis_cost(objective, terms, values, blocks["basis"])}
+
+
+def basis_cost(objective: AbstractObjective, terms: list, values: list, basis: PyTree) -> Array:
+    """What the basis minimises: the signed sum of the misfits, and its penalties."""
     paid = sum(jnp.asarray(t.pays, v.dtype) * v for t, v in zip(terms, values, strict=True))
-    return {**costs, "basis": paid + objective.basis_penalty(blocks["basis"])[0]}
+    return paid + objective.basis_penalty(basis)[0]
 
 
 def costs(
@@ -250,6 +267,15 @@ def costs(
     """What each block minimises: codes their own misfit, the basis the signed sum."""
     terms = objective.terms(data)
     return assemble(objective, terms, misfits(terms, blocks), blocks)
+
+
+def blank(terms: list[Term], blocks: Blocks) -> Blocks:
+    """Blocks with 0 for the codes of rows that only fill up a device (`Rows.keep`), which weight
+    decay of unconstrained codes would move."""
+    for term in terms:
+        if term.rows.keep is not None:
+            blocks = put(blocks, term.codes, get(blocks, term.codes) * term.rows.keep)
+    return blocks
 
 
 def is_frozen(objective: AbstractObjective, width: int) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -10,15 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from bcnmf_jax.chunks import BYTES, chunk_rows
+from bcnmf_jax.chunks import BYTES, RESTARTS, axis_size, chunk_rows
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop, check_types, run
 from bcnmf_jax.init import Method, check_method, require_target, start
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective, Data, reconstruct, truncate
-from bcnmf_jax.solvers import MU, AbstractSolver
+from bcnmf_jax.sharding import collect, shard
+from bcnmf_jax.solvers import AbstractSolver, default_solver
 from bcnmf_jax.split import known, number
 
 COLUMNS = 96
@@ -40,10 +43,14 @@ def default_batch(objective: AbstractObjective, data: Data, width: int) -> int:
 
 
 def map_batched(f: Callable[[Array], Any], count: int, batch: int) -> Any:
-    """``f`` of 0 ... count - 1, ``batch`` side by side; the last batch is filled from the first."""
-    batch = -(-count // -(-count // batch))  # even batches
+    """``f`` of 0 ... count - 1, ``batch`` side by side on each group of devices; the last batch is
+    filled from the first."""
+    groups = axis_size(RESTARTS)
+    each = -(-count // groups)
+    batch = groups * -(-each // -(-each // batch))  # even batches
     index = jnp.arange(-(-count // batch) * batch) % count
-    out = lax.map(jax.vmap(f), index.reshape(-1, batch))
+    over = RESTARTS if groups > 1 else None
+    out = lax.map(jax.vmap(f, spmd_axis_name=over), index.reshape(-1, batch))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], out)
 
 
@@ -86,6 +93,7 @@ def sweep(
     method: Method = "random",
     weights: dict | None = None,
     mask: dict | None = None,
+    mesh: Mesh | None = None,
     **kwargs: Any,
 ) -> Fit:
     """Fit every combination of alpha, rank and restart.
@@ -110,11 +118,13 @@ def sweep(
     solver : AbstractSolver
     stop : Stop
     batch_size : int, optional
-        Fits side by side; bounds the memory of the work, not that of the result, which holds the
-        blocks of all fits. By default what the caches hold.
+        Fits side by side (on each group of devices); bounds the memory of the work, not that of
+        the result, which holds the blocks of all fits. By default what the caches hold.
     method : {"random", "nndsvd"}
     weights, mask : dict, optional
         As in `fit`.
+    mesh : Mesh, optional
+        As in `fit`; fits are shared out between its groups of devices (``row_mesh(restarts=)``).
     **kwargs
         Passed on to ``make``.
 
@@ -145,15 +155,22 @@ def sweep(
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}")
     loss = Frobenius() if loss is None else loss
-    solver, stop = MU() if solver is None else solver, Stop() if stop is None else stop
+    stop = Stop() if stop is None else stop
     if isinstance(make, AbstractObjective):
         raise TypeError("make must be a class or function that takes alpha and loss, not an object")
-    rows, widest = prepare(data, weights, mask), int(ranks.max())
+    widest = int(ranks.max())
+    rows = prepare(data, weights, mask) if mesh is None else shard(data, mesh, weights, mask)
     kwargs = {k: number(v) if type(v) is float else v for k, v in kwargs.items()}
     objective = make(alpha=alphas[0], loss=loss, **kwargs)
     check_types(objective, solver, stop)
     require_target(objective, rows)
+    solver = solver or default_solver(reconstruct(objective.terms(rows)))
     width = widest + objective.extra
     batch = batch_size or default_batch(objective, rows, width)
     static = (widest, stop.looks, batch, method)
-    return _sweep(make, rows, alphas, jnp.asarray(ranks), keys, loss, kwargs, solver, stop, static)
+    run_all = partial(_sweep, make, rows, alphas, jnp.asarray(ranks), keys, loss, kwargs)
+    if mesh is None:
+        return run_all(solver, stop, static)
+    with jax.set_mesh(mesh):
+        found = run_all(solver, stop, static)
+    return collect(objective.terms(rows), found)

@@ -30,10 +30,14 @@ class Rows(eqx.Module):
         Nonnegative values.
     v : Array (n, 1) or (n, g), optional
         Weights per sample, or per entry (a mask; ``x`` is 0 where it is 0).
+    keep : Array (n, 1), optional
+        0 for rows that only fill up a device (`shard`): their values and weights are 0, and their
+        codes do not move. 1 for samples.
     """
 
     x: Array
     v: Array | None = None
+    keep: Array | None = None
 
     @property
     def size(self) -> Array | int:
@@ -94,6 +98,15 @@ class Term(eqx.Module):
     def stats(self, rows: Rows, codes: Array, basis: PyTree) -> Any:
         """What a chunk contributes to the basis' split gradient; adds over rows."""
         return self.loss.stats(rows.x, self.read(codes), self.mix(basis), rows.v)
+
+    def rescale(self, stats: Any, d: Array) -> Any:
+        """The stats after the scale ``d (K,)`` has moved from the basis to the codes.
+
+        Exact where ``read`` selects components; elsewhere each column of what is read moves by the
+        mean of its components.
+        """
+        d = self.read(d[None]) / self.read(jnp.ones_like(d)[None])
+        return self.loss.rescale(stats, d[0])
 
     def basis_split(self, stats: Any, basis: PyTree) -> PyTree:
         """Split gradient of every array of the basis, times what the basis pays."""

@@ -10,24 +10,29 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PyTree
 
+from bcnmf_jax.change import relative_change
 from bcnmf_jax.data import prepare
-from bcnmf_jax.fit import Fit, Stop, relative_change
+from bcnmf_jax.fit import Fit, Stop
 from bcnmf_jax.init import require_target, start_all_codes
 from bcnmf_jax.objective import (
     AbstractObjective,
     Blocks,
     Data,
+    basis_cost,
     check_structure,
     costs,
     is_frozen,
     misfits,
 )
 from bcnmf_jax.solvers import Codes
+from bcnmf_jax.terms import Term
 
 SETTLED = Stop(tol=1e-6, max_steps=200)
 
 
-def solve_codes(objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop) -> Blocks:
+def solve_codes(
+    objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop, codes: Blocks | None = None
+) -> Blocks:
     """Blocks with the codes at their optimum for the basis; for prepared data.
 
     One step of ``stop`` is a pass of ten updates. The problem of each row is convex (squared
@@ -43,7 +48,8 @@ def solve_codes(objective: AbstractObjective, data: Data, basis: PyTree, stop: S
         return new, steps + 1, change < stop.tol
 
     running = lambda c: (c[1] < stop.max_steps) & ~c[2]  # noqa: E731
-    blocks = {"basis": basis} | start_all_codes(objective, data, basis)
+    codes = start_all_codes(objective, data, basis) if codes is None else codes
+    blocks = {"basis": basis} | codes
     start = (blocks, jnp.zeros((), jnp.int32), jnp.asarray(False))
     return lax.while_loop(running, look, start)[0]
 
@@ -89,31 +95,60 @@ def transform(
     basis = (fit.blocks if isinstance(fit, Fit) else fit)["basis"]
     dtype = jax.tree.leaves(rows)[0].dtype
     basis = jax.tree.map(lambda w: jnp.asarray(w, dtype), basis)
-    terms = objective.terms(rows)
-    if unread := set(rows) - {t.codes[0] for t in terms}:
+    check_has_codes(objective, rows)
+    check_width(objective, rows, basis)
+    blocks = _solve(objective, rows, basis, stop)
+    codes = {name: blocks[name] for name in data}
+    return codes[next(iter(data))] if len(data) == 1 else codes
+
+
+def check_has_codes(objective: AbstractObjective, data: Data) -> None:
+    """Raise ValueError for data sets that an objective does not read."""
+    if unread := set(data) - {t.codes[0] for t in objective.terms(data)}:
         raise ValueError(f"{type(objective).__name__} has no codes for {sorted(unread)}")
-    for term in terms:
+
+
+def check_width(objective: AbstractObjective, data: Data, basis: PyTree) -> None:
+    """Raise ValueError for data of other features than the basis."""
+    for term in objective.terms(data):
         want = term.mix(basis).shape[1]
         if term.rows.x.shape[1] != want:
             raise ValueError(
                 f"data[{term.codes[0]!r}] has {term.rows.x.shape[1]} features, the fit {want}; "
                 "give the features of the fit in their order"
             )
-    blocks = _solve(objective, rows, basis, stop)
-    codes = {name: blocks[name] for name in data}
-    return codes[next(iter(data))] if len(data) == 1 else codes
+
+
+def game_misfits(
+    objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop, codes: Blocks | None = None
+) -> tuple[list[Array], list[Array]]:
+    """Per term the misfit with all codes at their optimum, and what of it the frozen components
+    alone leave (0 for the target, and where none are frozen); both add over rows.
+
+    ``codes`` are where the optimum is looked for first.
+    """
+    terms = objective.terms(data)
+    best = misfits(terms, solve_codes(objective, data, basis, stop, codes))
+    if not objective.frozen:
+        return best, [jnp.zeros_like(v) for v in best]
+    bare = jax.tree.map(lambda w: jnp.where(is_frozen(objective, w.shape[0]), w, 0), basis)
+    alone = misfits(terms, solve_codes(objective, data, bare, stop))
+    pairs = zip(terms, alone, strict=True)
+    return best, [jnp.zeros_like(v) if t.codes[0] == "target" else v for t, v in pairs]
+
+
+def game_cost(
+    objective: AbstractObjective, terms: list[Term], best: list, alone: list, basis: PyTree
+) -> Array:
+    """The game's value from the `game_misfits` of all rows."""
+    added = [v - w for v, w in zip(best, alone, strict=True)]
+    return basis_cost(objective, terms, added, basis)
 
 
 @eqx.filter_jit
 def _value(objective, data, basis, stop):
-    value = costs(objective, data, solve_codes(objective, data, basis, stop))["basis"]
-    if not objective.frozen:
-        return value
-    alone = jax.tree.map(lambda w: jnp.where(is_frozen(objective, w.shape[0]), w, 0), basis)
-    blocks = solve_codes(objective, data, alone, stop)
-    terms = objective.terms(data)
-    spent = zip(terms, misfits(terms, blocks), strict=True)
-    return value - sum(t.pays * v for t, v in spent if t.codes[0] != "target")
+    best, alone = game_misfits(objective, data, basis, stop)
+    return game_cost(objective, objective.terms(data), best, alone, basis)
 
 
 def game_value(

@@ -1,5 +1,6 @@
 """Programs compiled: other values of alpha, seeds and data must compile nothing new."""
 
+import time
 from collections.abc import Callable
 
 import jax
@@ -8,6 +9,8 @@ import numpy as np
 import bcnmf_jax as bj
 from benchmarks.timing import Row, machine, versions
 
+SECONDS = 4.0
+"""Most seconds that the first fit of a shape may take, on a CPU."""
 RANKS = (2, 3, 5)
 STARTS = 16
 
@@ -32,8 +35,8 @@ class Counter:
         return self.total - before
 
 
-def _fit(data, alpha: float, seed: int):
-    objective = bj.Contrastive(alpha=alpha, loss=bj.KL())
+def _fit(data, alpha: float, seed: int, loss: bj.AbstractLoss | None = None):
+    objective = bj.Contrastive(alpha=alpha, loss=loss or bj.KL())
     blocks = bj.init(objective, data, rank=5, key=jax.random.key(seed))
     return bj.fit(objective, data, blocks, stop=bj.Stop(tol=1e-4, max_steps=50)).blocks
 
@@ -71,4 +74,15 @@ def rows() -> list[Row]:
         n = counter.during(work)
         text, met = ("", None) if most is None else (f"<= {most}", n <= most)
         found.append(Row(name, n, None, None, text, met, "compilations", **about))
+    for loss in (bj.Frobenius(), bj.KL()):
+        # A shape of its own, and large enough to be visited in chunks.
+        fresh = {k: rng.gamma(1.0, 1.0, (3001, 1001)).astype("float32") for k in shapes}
+        start = time.perf_counter()
+        jax.block_until_ready(_fit(fresh, 0.5, 0, loss))
+        took = time.perf_counter() - start
+        jax.block_until_ready(_fit(fresh, 0.5, 0, loss))
+        took -= time.perf_counter() - start - took  # the same without compiling
+        name = f"init and fit of a new shape, {type(loss).__name__}: compiling"
+        met = took <= SECONDS
+        found.append(Row(name, took, None, None, f"<= {SECONDS:g}", met, "s", **about))
     return found

@@ -51,7 +51,11 @@ def vmapped(loss):
     X, Y, *start = problem()
     blocks = dict(zip(("basis", "target", "background"), start, strict=True))
     rows, alphas = bj.prepare({"target": X, "background": Y}), np.array([0.0, 0.4, 0.9])
-    run = lambda a: bj.fit(bj.Contrastive(a, LOSSES[loss]()), rows, blocks, stop=STOP)  # noqa: E731
+
+    def run(a):
+        objective = bj.Contrastive(a, LOSSES[loss]())
+        return bj.fit(objective, rows, blocks, solver=bj.MU(), stop=STOP)
+
     fits, worst = jax.vmap(run)(alphas), 0.0
     for i, alpha in enumerate(alphas):
         W, H, G = start
@@ -69,7 +73,7 @@ def two_modalities(loss):
     f = bj.fit(
         bj.Multimodal(0.7, LOSSES[loss]()),
         {"target": {"a": X1, "b": X2}, "background": {"a": Y1, "b": Y2}},
-        {"basis": {"a": W1, "b": W2}, "target": H, "background": G}, stop=STOP,
+        {"basis": {"a": W1, "b": W2}, "target": H, "background": G}, solver=bj.MU(), stop=STOP,
     )  # fmt: skip
     Ws = [W1, W2]
     for _ in range(STEPS):
@@ -116,8 +120,8 @@ def scikit_learn(loss):
     want = {"target": codes @ model.components_}
     data = {"target": X, "background": Y}
     blocks = {"basis": W, "target": H, "background": G}
-    at_zero = bj.fit(bj.Contrastive(0.0, LOSSES[loss]()), data, blocks, stop=STOP)
-    plain = bj.fit(bj.NMF(LOSSES[loss]()), data, blocks, stop=STOP)
+    at_zero = bj.fit(bj.Contrastive(0.0, LOSSES[loss]()), data, blocks, solver=bj.MU(), stop=STOP)
+    plain = bj.fit(bj.NMF(LOSSES[loss]()), data, blocks, solver=bj.MU(), stop=STOP)
     return max(difference(at_zero, want), difference(plain, want))
 
 

@@ -11,12 +11,14 @@ import bcnmf_jax as bj
 
 ROOT = Path(bj.__file__).parent
 CORE = (
-    "split", "losses", "penalties", "terms", "chunks", "data", "objective", "init", "solvers",
-    "diagnostics", "fit", "transform", "objectives", "sweep",
+    "split", "losses", "penalties", "terms", "chunks", "checks", "data", "sharding", "objective",
+    "change", "init", "solvers", "diagnostics", "fit", "transform", "objectives", "sweep",
+    "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "stream",
+    "stream_read",
 )  # fmt: skip
 CORE_PACKAGES = {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy"}
 # Each layer may import those before it.
-LAYERS = [*CORE, "extras", "metrics", "baselines", "datasets", "estimator"]
+LAYERS = [*CORE, "extras", "readers", "metrics", "baselines", "datasets", "estimator"]
 RECORDS_ONLY = ("experiments", "numpy", "pandas", "matplotlib")
 
 

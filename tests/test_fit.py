@@ -47,6 +47,26 @@ def test_change_is_what_it_says(counts):
         np.testing.assert_allclose(ends[1].trace["change"][1], max(changes), rtol=1e-8)
 
 
+def _nmf(alpha, loss):
+    return bj.NMF(loss)
+
+
+@pytest.mark.parametrize("loss", [bj.Frobenius(), bj.KL()], ids=["frobenius", "kl"])
+@pytest.mark.parametrize("make", [_nmf, bj.Contrastive])
+def test_extrapolation_needs_fewer_steps(counts, make, loss):
+    data = counts if make is bj.Contrastive else {"target": counts["target"]}
+    keys = jax.random.split(KEY, 9)
+
+    def cost(solver, steps):
+        stop = bj.Stop(tol=0.0, max_steps=steps)
+        f = bj.sweep(
+            make, data, alphas=[0.5], ranks=[4], keys=keys, loss=loss, solver=solver, stop=stop
+        )
+        return float(np.median(f.costs["basis"]))
+
+    assert cost(bj.MU(extrapolation=0.9999), 120) < cost(bj.MU(), 160)
+
+
 @pytest.mark.parametrize("steps", [7, 10, 23])
 def test_tol_zero_runs_every_step(counts, steps):
     f = go(counts, stop=bj.Stop(tol=0.0, max_steps=steps))

@@ -8,11 +8,11 @@ from jaxtyping import Array
 from bcnmf_jax.fit import Stop, run
 from bcnmf_jax.init import start
 from bcnmf_jax.losses import AbstractLoss, Frobenius
-from bcnmf_jax.objective import AbstractObjective, reconstruct
+from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.objectives.contrastive import Contrastive, backgrounds, check_alpha, check_rank
 from bcnmf_jax.objectives.nmf import NMF
 from bcnmf_jax.penalties import AbstractPenalty
-from bcnmf_jax.solvers import MU
+from bcnmf_jax.solvers import default_solver
 from bcnmf_jax.split import number
 from bcnmf_jax.terms import Rows
 
@@ -56,6 +56,11 @@ class BackgroundFirst(AbstractObjective):
     def terms(self, data):
         return Contrastive(alpha=self.alpha, loss=self.loss).terms(data)
 
+    def frozen_fit(self, key, v=None):
+        solver = default_solver(self.loss.reconstructs(v))
+        own = jax.random.fold_in(key, 2**31 - 3)
+        return NMF(loss=self.loss), own, solver, Stop(tol=1e-4, max_steps=300)
+
     def prepare_basis(self, data, basis, key):
         """The drawn basis with NMF of the background (all of them stacked) in its last rows."""
         rows = [r for _, r in backgrounds(data)]
@@ -68,13 +73,8 @@ class BackgroundFirst(AbstractObjective):
             full = [jnp.broadcast_to(v, (v.shape[0], wide)) for v in full]
             weights = jnp.concatenate(full)
         stacked = {"target": Rows(jnp.concatenate([r.x for r in rows]), weights)}
-        plain = NMF(loss=self.loss)
-        blocks = start(
-            plain, stacked, self.background_rank, jax.random.fold_in(key, 2**31 - 3), "random"
-        )
-        steps = 1 if reconstruct(plain.terms(stacked)) else 5
-        stop = Stop(tol=1e-4, max_steps=300)
-        solver = MU(inner_steps=steps, extrapolation=0.9999)
+        plain, own, solver, stop = self.frozen_fit(key, weights)
+        blocks = start(plain, stacked, self.background_rank, own, "random")
         found = run(plain, stacked, blocks, solver, stop, stop.looks)
         count = basis.shape[0] - self.background_rank
         return jnp.concatenate([basis[:count], found.blocks["basis"]])

@@ -1,0 +1,56 @@
+"""Checkpoints: arrays and a description in one file, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def save(path: str | Path, arrays: Sequence[Any], about: dict[str, Any]) -> None:
+    """Write arrays and a description; a file of that name is replaced when all is on disk.
+
+    Parameters
+    ----------
+    path : path
+        The folder must exist.
+    arrays : sequence of arrays
+    about : dict
+        What JSON can hold.
+    """
+    path = Path(path)
+    part = path.with_name(f"{path.name}.part")
+    named = {str(i): np.asarray(a) for i, a in enumerate(arrays)}
+    try:
+        with open(part, "wb") as file:
+            np.savez(file, about=np.array(json.dumps(about)), **named)  # pyright: ignore
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(path: str | Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:
+    """Arrays and description, or None where there is no such file. Nothing is unpickled.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint.
+    """
+    if not Path(path).exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            about = json.loads(str(stored["about"]))
+            return [stored[str(i)] for i in range(len(stored.files) - 1)], about
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"checkpoint {str(path)!r} cannot be read ({error}); remove it to begin anew"
+        ) from error

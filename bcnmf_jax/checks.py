@@ -1,0 +1,155 @@
+"""Checks of values and of data sets beside each other: clear errors first, warnings second."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+
+class DataWarning(UserWarning):
+    """Data that can be fitted, with an answer that may not mean what is expected."""
+
+
+class ConstantFeatureWarning(DataWarning):
+    """Features with one value throughout target and background."""
+
+
+class ScaleWarning(DataWarning):
+    """A background on another scale or depth than the target."""
+
+
+class Summary(NamedTuple):
+    """Lowest and highest value of every feature, and the mean of all values."""
+
+    low: np.ndarray
+    high: np.ndarray
+    mean: float
+
+
+SCALE_RATIO = 10.0
+"""Ratio of the mean values of target and background from which a `ScaleWarning` is given."""
+
+
+def check_array(a: Any, name: str, *, constant: bool = False) -> np.ndarray | jax.Array:
+    """A nonnegative matrix of the working dtype, or an error that names the argument.
+
+    Parameters
+    ----------
+    a : array (n, g)
+        NumPy or JAX, or what NumPy can convert.
+    name : str
+        How the caller knows the argument.
+    constant : bool
+        Take a matrix of one value (new samples may be few, or empty).
+
+    Raises
+    ------
+    TypeError
+        For values that are no real numbers, half precision, and sparse matrices.
+    ValueError
+        For another number of dimensions, an empty or constant matrix, NaN, infinite or negative
+        values.
+    """
+    if isinstance(a, Tracer):
+        return a
+    if hasattr(a, "tocsr"):
+        raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray(), or stream it")
+    a = a if isinstance(a, jax.Array) else np.asarray(a)
+    check_form(a, name)
+    count_bad = lambda: int((~np.isfinite(np.asarray(a))).sum())  # noqa: E731
+    check_values(a.min(), a.max(), count_bad, a.dtype, name, constant)
+    return a
+
+
+def check_form(a: Any, name: str) -> None:
+    """Raise for a dtype or a shape that is not taken; see `check_array`."""
+    if a.dtype.kind not in "fiub" or a.dtype.name == "bfloat16":
+        raise TypeError(f"{name} must hold real numbers, found dtype {a.dtype}; convert it first")
+    if a.dtype.itemsize < 4 and a.dtype.kind == "f":
+        raise TypeError(
+            f"{name} is {a.dtype}, whose sums overflow; convert it to float32 or float64"
+        )
+    if len(a.shape) != 2:
+        raise ValueError(
+            f"{name} must have two dimensions (samples, features), found shape {a.shape}"
+        )
+    if 0 in a.shape:
+        raise ValueError(f"{name} is empty: shape {a.shape}; it needs samples and features")
+
+
+def check_values(
+    low: Any, high: Any, count_bad: Callable[[], int], dtype: Any, name: str, constant: bool
+) -> None:
+    """Raise for values that are not taken, from the lowest and the highest; see `check_array`."""
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(
+            f"{name} has {count_bad()} values that are NaN or infinite; fill or drop them, or mark "
+            "missing values with mask="
+        )
+    if low < 0:
+        raise ValueError(
+            f"{name} has negative values (lowest {low:.3g}); a nonnegative factorisation needs "
+            "values of at least 0: do not centre or z-score"
+        )
+    if float(high) > float(np.finfo(working(dtype)).max):
+        raise ValueError(
+            f"{name} has values up to {high:.3g}, beyond {np.dtype(working(dtype))}; rescale it"
+        )
+    if low == high and not constant:
+        raise ValueError(f"{name} is constant (every value is {low:.3g}); nothing can be learned")
+
+
+def working(dtype) -> Any:
+    """float64 becomes float32 unless JAX has double precision on; integers become floats."""
+    return jax.dtypes.canonicalize_dtype(dtype if dtype.kind == "f" else float)
+
+
+def check_features(data: dict[str, Any], width: Callable, summary: Callable) -> None:
+    """The same features everywhere; warnings about what can be fitted but not trusted.
+
+    ``width`` and ``summary`` give the number of features and the `Summary` (None where unknown) of
+    a data set.
+    """
+    if "target" not in data or "background" not in data:
+        return
+    backgrounds = data["background"]
+    for i, one in enumerate(backgrounds if isinstance(backgrounds, list) else [backgrounds]):
+        both, at = (data["target"], one), f"[{i}]" if isinstance(backgrounds, list) else ""
+        dicts = [isinstance(d, dict) for d in both]
+        if any(dicts) and (not all(dicts) or set(both[0]) != set(both[1])):
+            raise ValueError(f"data['background']{at} must have the modalities of the target")
+        for key in both[0] if all(dicts) else (None,):
+            x, y = both if key is None else (both[0][key], both[1][key])
+            name = f"background{at}" if key is None else f"background{at}.{key}"
+            if width(x) != width(y):
+                raise ValueError(
+                    f"data[{name!r}] has {width(y)} features and the target {width(x)}; give both "
+                    "the same features in the same order"
+                )
+            first, second = summary(x), summary(y)
+            if first is not None and second is not None:
+                _warn(first, second, name)
+
+
+def _warn(x: Summary, y: Summary, name: str) -> None:
+    same = (x.low == x.high) & (y.low == y.high) & (x.low == y.low)
+    if same.any():
+        warnings.warn(
+            f"{int(same.sum())} of {same.size} features are constant over target and {name}; "
+            "they carry nothing and can be dropped",
+            ConstantFeatureWarning,
+            stacklevel=5,
+        )
+    ratio = y.mean / x.mean
+    if not 1 / SCALE_RATIO < ratio < SCALE_RATIO:
+        warnings.warn(
+            f"the mean of {name} is {ratio:.3g} times the target's; alpha multiplies a sum over "
+            "the background, so bring both to one scale or depth first",
+            ScaleWarning,
+            stacklevel=5,
+        )

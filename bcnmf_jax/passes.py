@@ -1,0 +1,172 @@
+"""What a pass over data that are read chunk by chunk computes: the functions of a fit in memory,
+applied to one data set's chunk at a time, and to what the chunks add up to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from bcnmf_jax.change import change_of, moves
+from bcnmf_jax.chunks import scan_rows
+from bcnmf_jax.diagnostics import conclude, null_misfit, shares, summarise
+from bcnmf_jax.init import start_all_codes
+from bcnmf_jax.objective import (
+    AbstractObjective,
+    Blocks,
+    Data,
+    basis_cost,
+    canonical,
+    default_chunk,
+    misfits,
+)
+from bcnmf_jax.parts import Part
+from bcnmf_jax.solvers import MU
+from bcnmf_jax.survey import is_known
+from bcnmf_jax.terms import Term, is_rows
+
+begin = eqx.filter_jit(start_all_codes)
+
+
+@eqx.filter_jit
+def visit(
+    objective: AbstractObjective,
+    solver: MU,
+    data: Data,
+    basis: PyTree | None,
+    ahead: PyTree,
+    codes: Blocks,
+) -> tuple[Blocks, list, list | None]:
+    """One chunk of a step: its codes, what it adds to the stats, and its misfits before the step.
+
+    Parameters
+    ----------
+    basis : pytree, optional
+        For the misfits; None where they are not wanted.
+    ahead : pytree
+        The basis that the step starts from.
+    """
+    spent = None
+    if basis is not None:
+        spent = misfits(objective.terms(data), {"basis": basis, **codes})
+    blocks, _, stats = solver.codes(objective, data, {"basis": ahead, **codes})
+    return {name: blocks[name] for name in codes}, stats, spent
+
+
+@eqx.filter_jit
+def learn(
+    objective: AbstractObjective,
+    solver: MU,
+    data: Data,
+    basis: PyTree,
+    ahead: PyTree,
+    state: PyTree,
+    stats: list,
+    memory: tuple[list, list, Any] | None = None,
+) -> tuple[PyTree, Array, PyTree, list | None]:
+    """The basis from the stats of all chunks.
+
+    Parameters
+    ----------
+    stats : list
+        Per term of the whole data; None where no row was visited.
+    memory : optional
+        Decayed sums of earlier stats, the share of all rows that each will be the sum over (these
+        included), and the decay.
+
+    Returns
+    -------
+    basis, unit, state, sums
+        ``unit (K,)`` is what codes are to be multiplied by; ``sums`` the new memory.
+    """
+    terms, sums = objective.terms(data), None
+    if memory is not None:
+        old, seen, decay = memory
+        kept = [jax.tree.map(lambda m: decay.astype(m.dtype) * m, one) for one in old]
+        both = zip(kept, stats, strict=True)
+        sums = [m if s is None else jax.tree.map(jnp.add, m, s) for m, s in both]
+        stats = [
+            jax.tree.map(lambda m, n=n: m / n.astype(m.dtype), one)
+            for one, n in zip(sums, seen, strict=True)
+        ]
+    leaf = jax.tree.leaves(basis)[0]
+    blocks = {"basis": ahead, "unit": jnp.ones((1, leaf.shape[0]), leaf.dtype)}
+    blocks, state = solver.learn(objective, terms, stats, blocks, basis, state)
+    unit = blocks["unit"][0]
+    if sums is not None:
+        sums = [t.rescale(m, unit) for t, m in zip(terms, sums, strict=True)]
+    return blocks["basis"], unit, state, sums
+
+
+ahead = eqx.filter_jit(lambda solver, basis, state: solver.ahead(basis, state))
+price = eqx.filter_jit(lambda o, data, values, w: basis_cost(o, o.terms(data), values, w))
+add = jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b))
+
+
+@eqx.filter_jit
+def normalise(objective: AbstractObjective, basis: PyTree) -> tuple[PyTree, Array]:
+    """The basis in canonical form, and what codes are to be multiplied by."""
+    leaf = jax.tree.leaves(basis)[0]
+    blocks = {"basis": basis, "unit": jnp.ones((1, leaf.shape[0]), leaf.dtype)}
+    blocks = canonical(objective, blocks)
+    return blocks["basis"], blocks["unit"][0]
+
+
+@eqx.filter_jit
+def moved(objective: AbstractObjective, data: Data, old: Blocks, new: Blocks) -> list:
+    """Per term, what a chunk of codes adds to the change of the reconstruction."""
+    return [moves(t, old, new) for t in objective.terms(data)]
+
+
+@eqx.filter_jit
+def largest_change(
+    objective: AbstractObjective, data: Data, sums: list, old: PyTree, new: PyTree
+) -> Array:
+    """Largest relative change of a reconstruction, from the sums of `moved`."""
+    both = {"basis": old}, {"basis": new}
+    each = zip(objective.terms(data), sums, strict=True)
+    return jnp.max(jnp.stack([change_of(t, grams, *both) for t, grams in each]))
+
+
+def columns(part: Part, dtype: Any) -> PyTree:
+    """Shares of the features, by which a model without structure is made."""
+    share = lambda k: shares(jnp.asarray(k.total, dtype))  # noqa: E731
+    return jax.tree.map(share, part.known, is_leaf=is_known)
+
+
+def _summary(group: list[Term], codes: Array, basis: PyTree) -> dict:
+    """`summarise`, by chunks that fit the caches."""
+
+    def part(piece):
+        rows, mine = piece
+        pairs = zip(group, rows, strict=True)
+        return summarise([replace(t, rows=r) for t, r in pairs], mine, basis)
+
+    def visit(total, piece):
+        return jax.tree.map(jnp.add, total, part(piece)), ()
+
+    rows = [t.rows for t in group], codes
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(part, rows))
+    return scan_rows(visit, zeros, rows, default_chunk(group))[0]
+
+
+@eqx.filter_jit
+def tally(objective: AbstractObjective, data: Data, blocks: Blocks, columns: PyTree) -> dict:
+    """What a chunk adds to costs and diagnostics."""
+    terms = objective.terms(data)
+    rows = jax.tree.leaves(data, is_leaf=is_rows)
+    share = dict(zip(map(id, rows), jax.tree.leaves(columns), strict=True))
+    target = [t for t in terms if t.codes == ("target",)]
+    sums = _summary(target, blocks["target"], blocks["basis"]) if target else None
+    return {
+        "values": misfits(terms, blocks),
+        "nulls": [null_misfit(t, share[id(t.rows)]) for t in terms],
+        "sums": sums,
+    }
+
+
+found = eqx.filter_jit(lambda o, data, *rest: conclude(o, o.terms(data), *rest))

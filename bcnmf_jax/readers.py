@@ -1,0 +1,145 @@
+"""Sources of dense rows from sparse matrices in memory and from files of AnnData."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bcnmf_jax.extras import require
+
+
+class SparseRows:
+    """Rows of a SciPy sparse matrix, made dense as they are read.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse CSR, or what can be converted (CSC: a copy by rows)
+    """
+
+    def __init__(self, matrix: Any):
+        if not hasattr(matrix, "tocsr"):
+            raise TypeError(f"matrix must be a SciPy sparse matrix, found {type(matrix).__name__}")
+        self.matrix = matrix.tocsr()
+        self.shape, self.dtype = self.matrix.shape, self.matrix.dtype
+
+    def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:
+        """Write rows ``start`` to ``stop`` into ``out``."""
+        _densify(self.matrix[start:stop], out)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return self.matrix[rows].toarray()
+
+
+class StoredRows:
+    """Rows of a dense array or of anndata's sparse matrix on disk, read each time.
+
+    Parameters
+    ----------
+    stored : h5py.Dataset, zarr.Array or what `anndata.io.sparse_dataset` returns
+
+    Raises
+    ------
+    ValueError
+        For a sparse matrix stored by columns, of which rows cannot be read alone.
+    """
+
+    def __init__(self, stored: Any):
+        if getattr(stored, "format", "csr") != "csr":
+            raise ValueError(
+                f"the matrix is stored by columns ({stored.format}), of which rows cannot be read "
+                "alone; write it with X.tocsr()"
+            )
+        self.stored = stored
+        self.shape, self.dtype = tuple(stored.shape), np.dtype(stored.dtype)
+
+    def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:
+        """Write rows ``start`` to ``stop`` into ``out``."""
+        rows = self.stored[start:stop]
+        if hasattr(rows, "tocsr"):
+            _densify(rows, out)
+        else:
+            out[...] = rows
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        found = self.stored[rows]
+        return found.toarray() if hasattr(found, "tocsr") else np.asarray(found)
+
+
+class BackedRows(StoredRows):
+    """Rows of a matrix in an h5ad or zarr file, read from disk each time.
+
+    Parameters
+    ----------
+    path : path
+        A file of ``AnnData.write_h5ad``, or a folder of ``AnnData.write_zarr``.
+    layer : str, optional
+        A layer; by default ``X``.
+
+    Raises
+    ------
+    ImportError
+        If anndata (h5py, zarr) is not installed.
+    FileNotFoundError, KeyError
+        If there is no such file, or layer.
+    ValueError
+        For a sparse matrix stored by columns, of which rows cannot be read alone.
+    """
+
+    def __init__(self, path: str | Path, layer: str | None = None):
+        path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"no file or folder {str(path)!r}")
+        if path.is_dir():
+            file = require("zarr", "bio").open_group(str(path), mode="r")
+        else:
+            file = require("h5py", "bio").File(path, "r")
+        name = "X" if layer is None else f"layers/{layer}"
+        if name not in file:
+            layers = sorted(file["layers"]) if "layers" in file else []
+            raise KeyError(f"{path} has no {name!r}; its layers are {layers}")
+        item = file[name]
+        dense = hasattr(item, "dtype")
+        super().__init__(item if dense else require("anndata.io", "bio").sparse_dataset(item))
+
+
+def _densify(rows: Any, out: np.ndarray) -> None:
+    if rows.dtype != out.dtype:
+        rows = rows.astype(out.dtype)
+    rows.toarray(out=out)
+
+
+def source(a: Any, layer: str | None = None) -> Any:
+    """A source of dense rows (`stream`) from whatever holds a matrix.
+
+    Parameters
+    ----------
+    a : path, AnnData (in memory or backed), sparse matrix, array or memory map
+    layer : str, optional
+        A layer of the AnnData or file; by default ``X``.
+
+    Returns
+    -------
+    SparseRows, StoredRows, BackedRows, or the array itself
+
+    Raises
+    ------
+    TypeError
+        For anything else, and a layer of what has none.
+    FileNotFoundError, KeyError, ValueError
+        As `BackedRows`.
+    """
+    if isinstance(a, str | Path):
+        return BackedRows(a, layer)
+    if hasattr(a, "layers") and hasattr(a, "obs"):
+        if layer is not None and layer not in a.layers:
+            raise KeyError(f"the AnnData has no layer {layer!r}; it has {sorted(a.layers)}")
+        return source(a.X if layer is None else a.layers[layer])
+    if layer is not None:
+        raise TypeError(f"layer={layer!r} needs AnnData or a file, found {type(a).__name__}")
+    if hasattr(a, "tocsr"):
+        return SparseRows(a)
+    if not all(hasattr(a, name) for name in ("shape", "dtype", "__getitem__")):
+        raise TypeError(f"cannot read rows from {type(a).__name__}; pass a matrix, AnnData or path")
+    return StoredRows(a) if hasattr(a, "to_memory") else a  # anndata's sparse matrix on disk

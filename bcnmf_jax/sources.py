@@ -1,0 +1,191 @@
+"""Data read chunk by chunk: what a source is, what is known of it, and a reader that runs ahead.
+
+A source is whatever has ``shape``, ``dtype`` and slices: ``source[start:stop]`` gives a dense array
+of those rows. NumPy arrays, memory maps and HDF5 data sets are sources; `readers` makes sources of
+sparse matrices. One that has ``rows_into(start, stop, out)`` too writes into the reader's memory.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from bcnmf_jax.terms import Rows
+
+CHUNK_ROWS = 2048
+AHEAD = 4
+"""Chunks in memory: one that is computed with, one that is next, the others being read."""
+
+
+class Job(NamedTuple):
+    """Rows to read: of the ``number``-th data set, from ``start`` to ``stop``."""
+
+    number: int
+    start: int
+    stop: int
+
+
+class Stacked:
+    """Several sources, one below the other, as one."""
+
+    def __init__(self, parts: Sequence[Any]):
+        self.parts = list(parts)
+        self.ends = np.cumsum([p.shape[0] for p in self.parts])
+        self.shape = (int(self.ends[-1]), self.parts[0].shape[1])
+        self.dtype = np.result_type(*(p.dtype for p in self.parts))
+
+    def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:
+        """Write rows ``start`` to ``stop`` into ``out``."""
+        for part, end in zip(self.parts, self.ends, strict=True):
+            first = end - part.shape[0]
+            a, b = max(start, first), min(stop, end)
+            if a < b:
+                fill(part, a - first, b - first, out[a - start : b - start])
+
+
+def fill(source: Any, start: int, stop: int, out: np.ndarray) -> None:
+    """Write rows ``start`` to ``stop`` of a source into the head of ``out``, zeros below them."""
+    head = out[: stop - start]
+    if hasattr(source, "rows_into"):
+        source.rows_into(start, stop, head)
+    else:
+        head[...] = source[start:stop]
+    out[stop - start :] = 0
+
+
+def _room(rows: int, features: int, dtype: Any) -> np.ndarray:
+    """Uninitialised memory, aligned so that JAX on a CPU computes in place."""
+    size = rows * features * np.dtype(dtype).itemsize
+    raw = np.empty(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(rows, features)
+
+
+class Reader:
+    """Reads chunks of ``size`` rows on a thread of its own, ahead of whoever computes with them.
+
+    Parameters
+    ----------
+    sets : list of pytrees of sources
+        Data sets; a pytree has modalities of the same rows.
+    size : int
+        Rows in a chunk; a shorter one is filled up with zeros, whose weight in `Rows` is 0.
+    dtype : dtype
+    """
+
+    def __init__(self, sets: Sequence[PyTree], size: int, dtype: Any):
+        self.sets, self.size, self.dtype = sets, size, dtype
+        room = lambda s: _room(size, s.shape[1], dtype)  # noqa: E731
+        self.rooms = [jax.tree.map(room, sets[0]) for _ in range(AHEAD)]
+        self.ones = jnp.ones((size, 1), dtype)
+
+    def jobs(self, number: int) -> list[Job]:
+        """All chunks of a data set, in order."""
+        n, size = jax.tree.leaves(self.sets[number])[0].shape[0], self.size
+        return [Job(number, a, min(a + size, n)) for a in range(0, n, size)]
+
+    def read(self, jobs: Sequence[Job]) -> Generator[tuple[Job, PyTree]]:
+        """Every job with its `Rows`, which hold until the next but one is asked for."""
+        free, ready = queue.SimpleQueue(), queue.SimpleQueue()
+        for room in self.rooms:
+            free.put(room)
+
+        def work():
+            try:
+                for job in jobs:
+                    room = free.get()
+                    if room is None:
+                        return
+                    for source, out in zip(
+                        *map(jax.tree.leaves, (self.sets[job.number], room)), strict=True
+                    ):
+                        fill(source, job.start, job.stop, out)
+                    ready.put(room)
+            except BaseException as error:
+                ready.put(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        held: list[Any] = []
+        try:
+            for job in jobs:
+                room = ready.get()
+                if isinstance(room, BaseException):
+                    raise room
+                yield job, self._rows(job, room)
+                held.append(room)
+                if len(held) > 1:
+                    free.put(held.pop(0))
+        finally:
+            free.put(None)
+            thread.join()
+
+    def each(
+        self,
+        jobs: Sequence[Job],
+        compute: Callable[[Job, PyTree], Any],
+        keep: Callable[[Job, Any], None],
+    ) -> None:
+        """Call ``keep(job, compute(job, rows))`` for every job; the next chunk's computation is
+        started before the result of one is waited for."""
+        waiting = None
+        with closing(self.read(jobs)) as pieces:
+            for job, rows in pieces:
+                found = compute(job, rows)
+                if waiting is not None:
+                    keep(*waiting)
+                waiting = job, found
+        if waiting is not None:
+            keep(*waiting)
+
+    def _rows(self, job: Job, room: PyTree) -> PyTree:
+        count = job.stop - job.start
+        v = self.ones if count == self.size else (np.arange(self.size) < count)[:, None]
+        v = jnp.asarray(v, self.dtype)
+        return jax.tree.map(lambda a: Rows(jax.device_put(a), v), room)
+
+
+def chunk_size(counts: Sequence[int], most: int) -> int:
+    """Rows in a chunk: not more than the largest data set has."""
+    if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 1:
+        raise ValueError(f"chunk_rows must be an integer of at least 1, found {most!r}")
+    return min(int(most), max(counts))
+
+
+class Online(NamedTuple):
+    """Several updates of the basis in a pass, from decayed sums over the rows seen so far.
+
+    Attributes
+    ----------
+    decay : float
+        What is left of a sum at the next update, in [0, 1).
+    updates : int
+        Updates in a pass.
+    seed : list of int
+        Of the order of the chunks, which is another one in every pass.
+    """
+
+    decay: float
+    updates: int
+    seed: list[int]
+
+    def plan(self, reader: Reader, epoch: int) -> list[list[Job]]:
+        """The chunks of a pass; after every list of them the basis is updated."""
+        rng, count = np.random.default_rng([*self.seed, epoch]), self.updates
+        plan: list[list[Job]] = [[] for _ in range(count)]
+        for i in range(len(reader.sets)):
+            own = reader.jobs(i)
+            order = rng.permutation(len(own))
+            # Rounded up: the first update has seen every data set.
+            cuts = [-(-u * len(own) // count) for u in range(count + 1)]
+            for u, piece in enumerate(plan):
+                piece += [own[j] for j in order[cuts[u] : cuts[u + 1]]]
+        return [piece for piece in plan if piece]

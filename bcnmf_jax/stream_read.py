@@ -1,0 +1,132 @@
+"""Codes and game values of data that are read chunk by chunk, for a basis that is fixed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from bcnmf_jax.fit import Fit, Stop
+from bcnmf_jax.init import require_target
+from bcnmf_jax.objective import AbstractObjective, Blocks
+from bcnmf_jax.parts import DataSets
+from bcnmf_jax.sources import CHUNK_ROWS
+from bcnmf_jax.survey import survey
+from bcnmf_jax.transform import (
+    SETTLED,
+    check_has_codes,
+    check_width,
+    game_cost,
+    game_misfits,
+    solve_codes,
+)
+
+_solve = eqx.filter_jit(solve_codes)
+_game = eqx.filter_jit(game_misfits)
+
+
+def _open(objective, data, fit, chunk_rows, constant) -> tuple[DataSets, PyTree]:
+    known = survey(data, chunk_rows=chunk_rows, constant=constant)
+    sets = DataSets(objective, known, chunk_rows)
+    basis = (fit.blocks if isinstance(fit, Fit) else fit)["basis"]
+    basis = jax.tree.map(lambda w: jnp.asarray(w, sets.dtype), basis)
+    check_width(objective, sets.data, basis)
+    return sets, basis
+
+
+def stream_transform(
+    objective: AbstractObjective,
+    fit: Fit | Blocks,
+    data: dict,
+    *,
+    stop: Stop = SETTLED,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Any:
+    """`transform` of data that are read once, chunk by chunk.
+
+    Parameters
+    ----------
+    objective, fit, stop
+        As `transform`; every chunk stops by itself.
+    data : dict
+        Sources, as `stream` takes them.
+    chunk_rows : int
+
+    Returns
+    -------
+    ndarray (n, K), or dict of them
+        As `transform`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `transform`.
+    """
+    sets, basis = _open(objective, data, fit, chunk_rows, constant=True)
+    check_has_codes(objective, sets.data)
+    width = jax.tree.leaves(basis)[0].shape[0]
+    codes = [{k: np.empty((p.samples, width), sets.dtype) for k in p.codes} for p in sets.parts]
+
+    def compute(job, rows):
+        found = _solve(objective, {sets.parts[job.number].name: rows}, basis, stop)
+        return {k: found[k] for k in codes[job.number]}
+
+    def keep(job, found):
+        for k, h in found.items():
+            codes[job.number][k][job.start : job.stop] = h[: job.stop - job.start]
+
+    sets.reader.each(sets.jobs(), compute, keep)
+    blocks = sets.blocks(basis, codes)
+    return blocks[next(iter(data))] if len(data) == 1 else {name: blocks[name] for name in data}
+
+
+def stream_value(
+    objective: AbstractObjective,
+    data: dict,
+    blocks: Blocks,
+    *,
+    stop: Stop = SETTLED,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Array:
+    """`game_value` of data that are read once, chunk by chunk.
+
+    Parameters
+    ----------
+    objective, data, stop
+        As `stream_transform`.
+    blocks : dict
+        The basis; codes, where they are there, are where the optimum is looked for first.
+
+    Returns
+    -------
+    Array
+        A scalar.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `game_value`.
+    """
+    sets, basis = _open(objective, data, blocks, chunk_rows, constant=False)
+    require_target(objective, sets.data)
+    warm = sets.codes(blocks) if all(k in blocks for p in sets.parts for k in p.codes) else None
+    sums: list[Any] = [0.0] * len(sets.parts)
+
+    def compute(job, rows):
+        mine = None
+        if warm is not None:
+            mine = sets.chunk(warm, job)
+        return _game(objective, {sets.parts[job.number].name: rows}, basis, stop, mine)
+
+    def keep(job, found):
+        sums[job.number] = sums[job.number] + np.asarray(found, np.float64)
+
+    sets.reader.each(sets.jobs(), compute, keep)
+    best, alone = (
+        sets.by_term([list(jnp.asarray(s[i], sets.dtype)) for s in sums]) for i in (0, 1)
+    )
+    return game_cost(objective, objective.terms(sets.data), best, alone, basis)

@@ -1,0 +1,155 @@
+"""`survey`: sources read once, for their checks and sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from bcnmf_jax.checks import Summary, check_features, check_form, check_values, working
+from bcnmf_jax.chunks import chunk_rows as cache_rows
+from bcnmf_jax.chunks import scan_rows
+from bcnmf_jax.sources import CHUNK_ROWS, Reader, Stacked, chunk_size
+from bcnmf_jax.terms import Rows
+
+
+class Known(NamedTuple):
+    """A source that `survey` has read.
+
+    Attributes
+    ----------
+    source
+        What is read.
+    shape : tuple (n, g)
+    dtype : dtype
+        What its chunks are made of: float32, or float64 where JAX has double precision on.
+    low, high, total : ndarray (g,)
+        Lowest and highest value and sum of every feature.
+    sums : ndarray (n,)
+        Sum of every row.
+    """
+
+    source: Any
+    shape: tuple[int, int]
+    dtype: Any
+    low: np.ndarray
+    high: np.ndarray
+    total: np.ndarray
+    sums: np.ndarray
+
+
+def is_known(a: Any) -> bool:
+    """Whether a node of the data has been surveyed, where a walk over them stops."""
+    return isinstance(a, Known)
+
+
+def sources(known: PyTree) -> PyTree:
+    """The sources of what has been surveyed."""
+    return jax.tree.map(lambda k: k.source, known, is_leaf=is_known)
+
+
+def stack(parts: Sequence[Known]) -> Known:
+    """What is known of several sources one below the other."""
+    if len(parts) == 1:
+        return parts[0]
+    source = Stacked([p.source for p in parts])
+    return Known(
+        source,
+        source.shape,
+        np.result_type(*(p.dtype for p in parts)),
+        np.min([p.low for p in parts], axis=0),
+        np.max([p.high for p in parts], axis=0),
+        np.sum([p.total for p in parts], axis=0),
+        np.concatenate([p.sums for p in parts]),
+    )
+
+
+@eqx.filter_jit
+def _facts(rows: Rows) -> tuple[Array, ...]:
+    """Lowest, highest and sum of every feature, values that are not finite, sum of every row."""
+    features, dtype = rows.x.shape[1], rows.x.dtype
+    edge = jnp.full(features, jnp.inf, dtype)
+
+    def visit(total, chunk):
+        low, high, added, bad = total
+        x, real = chunk.x, chunk.v > 0
+        low = jnp.minimum(low, jnp.where(real, x, jnp.inf).min(0))
+        high = jnp.maximum(high, jnp.where(real, x, -jnp.inf).max(0))
+        return (low, high, added + x.sum(0), bad + jnp.sum(~jnp.isfinite(x))), x.sum(1)
+
+    total = edge, -edge, jnp.zeros(features, dtype), jnp.zeros((), int)
+    total, sums = scan_rows(visit, total, rows, cache_rows(features, dtype.itemsize))
+    return *total, sums
+
+
+def survey(data: dict, *, chunk_rows: int = CHUNK_ROWS, constant: bool = False) -> dict[str, Any]:
+    """Read sources once: check their values and sum them; what has been surveyed stays as it is.
+
+    Parameters
+    ----------
+    data : dict
+        ``{"target": source, "background": source}``, nested as `prepare` takes it.
+    chunk_rows : int
+        Rows in memory at a time.
+    constant : bool
+        Take data of one value.
+
+    Returns
+    -------
+    dict
+        `Known` in the place of every source.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `prepare`.
+    """
+    if not isinstance(data, dict) or not data:
+        raise TypeError(
+            'data must be a dictionary like {"target": source, "background": source}, found '
+            f"{type(data).__name__}"
+        )
+    if unknown := set(data) - {"target", "background"}:
+        raise ValueError(f'data has unknown names {sorted(unknown)}; use "target" and "background"')
+    data = {k: list(a) if type(a) is tuple else a for k, a in data.items()}
+    one = lambda a: a is None or is_known(a)  # noqa: E731
+    named = jax.tree_util.tree_flatten_with_path(data, is_leaf=one)
+    names = ["data" + jax.tree_util.keystr(path) for path, _ in named[0]]
+    found = [_survey(a, n, chunk_rows, constant) for n, (_, a) in zip(names, named[0], strict=True)]
+    built = jax.tree.unflatten(named[1], found)
+    for name, one in built.items():
+        for part in one if isinstance(one, list) else [one]:
+            sizes = {k: p.shape[0] for k, p in part.items()} if isinstance(part, dict) else {}
+            if len(set(sizes.values())) > 1:
+                raise ValueError(f"data[{name!r}] has modalities of {sizes} samples; give the same")
+    if not any(map(is_known, jax.tree.leaves(data, is_leaf=is_known))):
+        mean = lambda k: float(k.total.sum() / np.prod(k.shape))  # noqa: E731
+        check_features(built, lambda k: k.shape[1], lambda k: Summary(k.low, k.high, mean(k)))
+    return built
+
+
+def _survey(source: Any, name: str, most: int, constant: bool) -> Known:
+    if is_known(source):
+        return source
+    if hasattr(source, "tocsr") or not all(hasattr(source, a) for a in ("shape", "dtype")):
+        raise TypeError(
+            f"{name} must be a source of dense rows, found {type(source).__name__}; "
+            "bcnmf_jax.source(...) makes one of a sparse matrix, AnnData or a file"
+        )
+    check_form(source, name)
+    shape, dtype = (int(source.shape[0]), int(source.shape[1])), working(np.dtype(source.dtype))
+    reader = Reader([source], chunk_size([shape[0]], most), dtype)
+    low, high = np.full(shape[1], np.inf), np.full(shape[1], -np.inf)
+    total, sums, bad = np.zeros(shape[1]), np.empty(shape[0], dtype), 0
+    for job, rows in reader.read(reader.jobs(0)):
+        least, largest, added, odd, mine = map(np.asarray, _facts(rows))
+        low, high, total = np.minimum(low, least), np.maximum(high, largest), total + added
+        sums[job.start : job.stop] = mine[: job.stop - job.start]
+        bad += int(odd)
+    check_values(low.min(), high.max(), lambda: bad, dtype, name, constant)
+    return Known(source, shape, dtype, low, high, total, sums)
