@@ -48,9 +48,9 @@ def load(path: str | Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as stored:
-            about = json.loads(str(stored["about"]))
+            about = dict(json.loads(str(stored["about"])))
             return [stored[str(i)] for i in range(len(stored.files) - 1)], about
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"checkpoint {str(path)!r} cannot be read ({error}); remove it to begin anew"
         ) from error

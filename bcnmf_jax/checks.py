@@ -88,8 +88,9 @@ def check_values(
     """Raise for values that are not taken, from the lowest and the highest; see `check_array`."""
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(
-            f"{name} has {count_bad()} values that are NaN or infinite; fill or drop them, or mark "
-            "missing values with mask="
+            f"{name} has {count_bad()} values that are NaN or infinite in "
+            f"{np.dtype(working(dtype))}; fill, drop or rescale them, or mark missing values of "
+            "data in memory with mask="
         )
     if low < 0:
         raise ValueError(

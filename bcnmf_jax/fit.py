@@ -26,10 +26,9 @@ from bcnmf_jax.objective import (
     canonical,
     costs,
     misfits_in_turn,
-    reconstruct,
 )
 from bcnmf_jax.sharding import as_held, collect, place_blocks, shard
-from bcnmf_jax.solvers import AbstractSolver, default_solver
+from bcnmf_jax.solvers import MU, AbstractSolver
 from bcnmf_jax.split import known
 
 
@@ -208,7 +207,7 @@ def check_types(objective: Any, solver: Any, stop: Any) -> None:
     """Raise TypeError for a class, a name or a number where an object is meant."""
     kinds = {"objective": AbstractObjective, "solver": AbstractSolver, "stop": Stop}
     for (name, kind), value in zip(kinds.items(), (objective, solver, stop), strict=True):
-        if not isinstance(value, kind) and not (name == "solver" and value is None):
+        if not isinstance(value, kind):
             raise TypeError(f"{name} must be an instance of {kind.__name__}, found {value!r}")
 
 
@@ -266,7 +265,7 @@ def fit(
     blocks : dict
         From `init`, or given by hand.
     solver : AbstractSolver
-        By default extrapolated multiplicative updates (`default_solver`).
+        By default ``MU()``.
     stop : Stop
     weights : dict, optional
         Weights per sample, ``{"target": (n,), "background": (m,)}``.
@@ -286,18 +285,16 @@ def fit(
     TypeError, ValueError
         For data as `prepare` says, and for blocks that do not match them.
     """
-    stop = Stop() if stop is None else stop
+    solver, stop = MU() if solver is None else solver, Stop() if stop is None else stop
     check_types(objective, solver, stop)
     if mesh is None:
         rows = prepare(data, weights, mask)
         require_target(objective, rows)
-        solver = solver or default_solver(reconstruct(objective.terms(rows)))
         blocks = check_blocks(objective, rows, blocks)
         return _run(objective, rows, blocks, solver, stop, stop.looks)
     rows = shard(data, mesh, weights, mask)
     require_target(objective, rows)
     terms, blocks = objective.terms(rows), check_blocks(objective, as_held(rows), blocks)
-    solver = solver or default_solver(reconstruct(terms))
     blocks = place_blocks(terms, blocks, mesh)
     with jax.set_mesh(mesh):
         found = _run(objective, rows, blocks, solver, stop, stop.looks)

@@ -130,7 +130,7 @@ def held(rows: Rows) -> int:
     """Samples of this process among placed rows."""
     if rows.keep is None:
         return rows.x.shape[0] // jax.process_count()
-    return int(fetch(rows.keep).sum())
+    return int(np.count_nonzero(fetch(rows.keep)))
 
 
 def as_held(data: PyTree) -> PyTree:

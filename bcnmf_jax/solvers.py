@@ -160,14 +160,15 @@ class MU(AbstractSolver):
         return self.learn(objective, terms, stats, blocks, old, state)
 
 
-def default_solver(reconstructs: bool) -> MU:
-    """The solver where none is given: the one that `benchmarks/quality.py` found fastest.
+def extrapolated(reconstructs: bool) -> MU:
+    """Updates that run ahead as far as they may: for plain NMF, where V is one cost that all blocks
+    lower. Beyond the transition of a strong contrast they can end above the plain ones.
 
     Parameters
     ----------
     reconstructs : bool
-        Whether code updates form reconstructions (`reconstruct`). Where they do not, five of them
-        cost little more than one.
+        Whether code updates form reconstructions (`AbstractLoss.reconstructs`). Where they do not,
+        five of them cost little more than one.
     """
     return MU(inner_steps=1 if reconstructs else 5, extrapolation=0.9999)
 

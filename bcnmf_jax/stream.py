@@ -15,11 +15,11 @@ from jaxtyping import Key, PyTree
 
 from bcnmf_jax.fit import Fit, Stop, check_blocks, check_types
 from bcnmf_jax.init import check_rank, require_target, start_basis
-from bcnmf_jax.objective import AbstractObjective, Blocks, reconstruct
+from bcnmf_jax.objective import AbstractObjective, Blocks
 from bcnmf_jax.parts import DataSets
 from bcnmf_jax.passes import normalise
 from bcnmf_jax.resume import Keeper, digest
-from bcnmf_jax.solvers import MU, Codes, default_solver
+from bcnmf_jax.solvers import MU, Codes
 from bcnmf_jax.sources import CHUNK_ROWS, Online
 from bcnmf_jax.streamer import State, Streamer
 from bcnmf_jax.survey import is_known, stack, survey
@@ -110,30 +110,29 @@ def stream(
     TypeError, ValueError
         As `fit` and `survey`; for a solver other than `MU`; for a checkpoint of another fit.
     """
-    stop = Stop() if stop is None else stop
+    solver, stop = MU() if solver is None else solver, Stop() if stop is None else stop
     check_types(objective, solver, stop)
-    if solver is not None and (not isinstance(solver, MU) or isinstance(solver, Codes)):
+    if not isinstance(solver, MU) or isinstance(solver, Codes):
         raise TypeError(f"solver must be MU(...) for data that are streamed, found {solver!r}")
     if mode not in ("exact", "online"):
         raise ValueError(f"mode must be 'exact' or 'online', found {mode!r}")
-    if every < 1:
-        raise ValueError(f"every must be at least 1, found {every}")
+    if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
+        raise ValueError(f"every must be an integer of at least 1, found {every!r}")
+    if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
+        raise ValueError(f"checkpoint is in a folder that does not exist: {str(checkpoint)!r}")
     if (rank is None) == (blocks is None):
         raise ValueError("give either rank= (with key=) or blocks=")
     if key is None and (blocks is None or mode == "online"):
         raise ValueError("key= is needed: jax.random.key(0), for instance")
+    online = None
     if mode == "online":
-        online, solver = _online(decay, updates_per_epoch, key, solver), solver or MU()
-    else:
-        online = None
+        online = _online(decay, updates_per_epoch, key, solver)
     if rank is not None:
         check_rank(rank)
         rank = int(rank)
     known = survey(data, chunk_rows=chunk_rows)
     require_target(objective, known)
-    sets = DataSets(objective, known, chunk_rows)
-    solver = solver or default_solver(reconstruct(objective.terms(sets.data)))
-    run = Streamer(objective, sets, solver, stop, online)
+    run = Streamer(objective, DataSets(objective, known, chunk_rows), solver, stop, online)
     tell = (lambda _: None) if callback is None else callback
     keeper = Keeper(
         run, checkpoint, every, {"rank": str(rank), "key": _text(key), "start": _text(blocks)}
@@ -210,12 +209,12 @@ def _given(run: Streamer, known: dict, blocks: Blocks) -> State:
     return run.begin(blocks["basis"], run.sets.codes(blocks))
 
 
-def _online(decay: float, updates: int, key: Any, solver: MU | None) -> Online:
+def _online(decay: float, updates: int, key: Any, solver: MU) -> Online:
     if not 0 <= decay < 1:
         raise ValueError(f"decay must be in [0, 1), found {decay!r}")
     if isinstance(updates, bool) or not isinstance(updates, int | np.integer) or updates < 1:
         raise ValueError(f"updates_per_epoch must be an integer of at least 1, found {updates!r}")
-    if solver is not None and solver.extrapolation:
+    if solver.extrapolation:
         raise ValueError("mode='online' takes no MU(extrapolation=...): its steps are no descent")
     return Online(float(decay), int(updates), [int(a) for a in np.ravel(jax.random.key_data(key))])
 

@@ -32,8 +32,13 @@ _game = eqx.filter_jit(game_misfits)
 def _open(objective, data, fit, chunk_rows, constant) -> tuple[DataSets, PyTree]:
     known = survey(data, chunk_rows=chunk_rows, constant=constant)
     sets = DataSets(objective, known, chunk_rows)
-    basis = (fit.blocks if isinstance(fit, Fit) else fit)["basis"]
-    basis = jax.tree.map(lambda w: jnp.asarray(w, sets.dtype), basis)
+    blocks = fit.blocks if isinstance(fit, Fit) else fit
+    if not isinstance(blocks, dict) or "basis" not in blocks:
+        raise ValueError("blocks must be a dictionary with a 'basis'")
+    basis = jax.tree.map(lambda w: jnp.asarray(w, sets.dtype), blocks["basis"])
+    for w in jax.tree.leaves(basis):
+        if not ((w >= 0) & jnp.isfinite(w)).all():
+            raise ValueError("blocks['basis'] must be nonnegative and finite")
     check_width(objective, sets.data, basis)
     return sets, basis
 
@@ -99,7 +104,7 @@ def stream_value(
     objective, data, stop
         As `stream_transform`.
     blocks : dict
-        The basis; codes, where they are there, are where the optimum is looked for first.
+        Of which the basis is used.
 
     Returns
     -------
@@ -113,14 +118,10 @@ def stream_value(
     """
     sets, basis = _open(objective, data, blocks, chunk_rows, constant=False)
     require_target(objective, sets.data)
-    warm = sets.codes(blocks) if all(k in blocks for p in sets.parts for k in p.codes) else None
     sums: list[Any] = [0.0] * len(sets.parts)
 
     def compute(job, rows):
-        mine = None
-        if warm is not None:
-            mine = sets.chunk(warm, job)
-        return _game(objective, {sets.parts[job.number].name: rows}, basis, stop, mine)
+        return _game(objective, {sets.parts[job.number].name: rows}, basis, stop)
 
     def keep(job, found):
         sums[job.number] = sums[job.number] + np.asarray(found, np.float64)

@@ -117,6 +117,8 @@ def survey(data: dict, *, chunk_rows: int = CHUNK_ROWS, constant: bool = False) 
     if unknown := set(data) - {"target", "background"}:
         raise ValueError(f'data has unknown names {sorted(unknown)}; use "target" and "background"')
     data = {k: list(a) if type(a) is tuple else a for k, a in data.items()}
+    if empty := [k for k, a in data.items() if isinstance(a, list | dict) and not a]:
+        raise ValueError(f"data[{empty[0]!r}] is empty; leave it out or give a data set")
     one = lambda a: a is None or is_known(a)  # noqa: E731
     named = jax.tree_util.tree_flatten_with_path(data, is_leaf=one)
     names = ["data" + jax.tree_util.keystr(path) for path, _ in named[0]]
@@ -127,7 +129,7 @@ def survey(data: dict, *, chunk_rows: int = CHUNK_ROWS, constant: bool = False) 
             sizes = {k: p.shape[0] for k, p in part.items()} if isinstance(part, dict) else {}
             if len(set(sizes.values())) > 1:
                 raise ValueError(f"data[{name!r}] has modalities of {sizes} samples; give the same")
-    if not any(map(is_known, jax.tree.leaves(data, is_leaf=is_known))):
+    if not all(map(is_known, jax.tree.leaves(data, is_leaf=is_known))):
         mean = lambda k: float(k.total.sum() / np.prod(k.shape))  # noqa: E731
         check_features(built, lambda k: k.shape[1], lambda k: Summary(k.low, k.high, mean(k)))
     return built

@@ -30,13 +30,12 @@ from bcnmf_jax.terms import Term
 SETTLED = Stop(tol=1e-6, max_steps=200)
 
 
-def solve_codes(
-    objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop, codes: Blocks | None = None
-) -> Blocks:
+def solve_codes(objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop) -> Blocks:
     """Blocks with the codes at their optimum for the basis; for prepared data.
 
     One step of ``stop`` is a pass of ten updates. The problem of each row is convex (squared
-    error, KL) and its start depends on that row alone.
+    error, KL) and its start depends on that row alone: codes of a fit are no start, since one that
+    has come to 0 would stay there.
     """
     solver = Codes(inner_steps=10)
     terms = objective.terms(data)
@@ -48,8 +47,7 @@ def solve_codes(
         return new, steps + 1, change < stop.tol
 
     running = lambda c: (c[1] < stop.max_steps) & ~c[2]  # noqa: E731
-    codes = start_all_codes(objective, data, basis) if codes is None else codes
-    blocks = {"basis": basis} | codes
+    blocks = {"basis": basis} | start_all_codes(objective, data, basis)
     start = (blocks, jnp.zeros((), jnp.int32), jnp.asarray(False))
     return lax.while_loop(running, look, start)[0]
 
@@ -120,15 +118,13 @@ def check_width(objective: AbstractObjective, data: Data, basis: PyTree) -> None
 
 
 def game_misfits(
-    objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop, codes: Blocks | None = None
+    objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop
 ) -> tuple[list[Array], list[Array]]:
     """Per term the misfit with all codes at their optimum, and what of it the frozen components
     alone leave (0 for the target, and where none are frozen); both add over rows.
-
-    ``codes`` are where the optimum is looked for first.
     """
     terms = objective.terms(data)
-    best = misfits(terms, solve_codes(objective, data, basis, stop, codes))
+    best = misfits(terms, solve_codes(objective, data, basis, stop))
     if not objective.frozen:
         return best, [jnp.zeros_like(v) for v in best]
     bare = jax.tree.map(lambda w: jnp.where(is_frozen(objective, w.shape[0]), w, 0), basis)

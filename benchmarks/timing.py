@@ -30,7 +30,7 @@ class Row:
     ----------
     name : str
         What was measured.
-    ours, peer : float or int, and None where there is no peer
+    ours, peer : float or int, and None where there is none, or it never came
         Medians, in ``unit``.
     ratio : float or None
         How many times better ours is (median over the rounds of each round's ratio).
@@ -44,7 +44,7 @@ class Row:
     """
 
     name: str
-    ours: float
+    ours: float | None
     peer: float | None
     ratio: float | None
     target: str

@@ -1,5 +1,6 @@
 """What the benchmarks write, and how they read a path."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -27,11 +28,26 @@ def test_page_is_filled_from_recorded_rows(tmp_path):
 
 
 @pytest.mark.parametrize("first", [0, 3, 6, None])
-def test_arrival_is_the_first_look_with_a_small_gap(first, monkeypatch):
-    gaps = [0.5 if first is None or i < first else 0.001 for i in range(7)]
-    path = [(float(i), np.full(1, gap)) for i, gap in enumerate(gaps)]
-    monkeypatch.setattr(quality, "value", lambda problem, basis: 10 * basis[0] - 3)
-    assert quality.arrival(None, path, best=-3.0, worst=7.0) == first  # pyright: ignore
+def test_arrival_is_the_first_look_with_a_small_gap(first):
+    values = [2.0 if first is None or i < first else -2.99 for i in range(7)]
+    if first == 3:
+        values[5] = 2.0  # V may rise again
+    assert quality.arrival(values, best=-3.0, worst=7.0) == first
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "met", "word"),
+    [(1.0, 3.0, True, "plain MU"), (1.0, 1.5, False, "plain MU"),
+     (1.0, np.inf, True, "(plain MU not within"), (np.inf, 1.0, False, "(ours not within"),
+     (np.inf, np.inf, None, "not within")],
+)  # fmt: skip
+def test_who_never_came_is_said(ours, theirs, met, word):
+    problem = quality.Problem("one", "kl", None, {}, "published")
+    times = {"ours": ours, "plain MU": theirs}
+    (row,) = quality.compare(problem, times, {"machine": "", "versions": {}})
+    assert row.met is met and word in row.name
+    report.table([dataclasses.asdict(row)])
+    json.dumps(dataclasses.asdict(row), allow_nan=False)
 
 
 def test_restricting_features_bounds_kl():

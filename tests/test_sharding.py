@@ -114,11 +114,7 @@ QUICK = {
     "contrastive, frobenius": lambda: fits(MAKES["contrastive"](LOSSES["frobenius"]), [8]),
     "contrastive, kl": lambda: fits(MAKES["contrastive"](LOSSES["kl"]), [1, 2]),
     "first, kl": lambda: fits(MAKES["first"](LOSSES["kl"]), [8]),
-    "clipped, softplus": lambda: fits(
-        MAKES["contrastive"](LOSSES["kl"]), [8], bj.Optax(CLIPPED, "softplus")
-    ),
     "sweep": lambda: sweeps(bj.Contrastive, LOSSES["kl"], 2),
-    "placed once": lambda: once(LOSSES["kl"]),
 }
 MORE = {
     **{
@@ -128,6 +124,10 @@ MORE = {
         for make in MAKES
         for loss in LOSSES
     },
+    "clipped, softplus": lambda: fits(
+        MAKES["contrastive"](LOSSES["kl"]), [8], bj.Optax(CLIPPED, "softplus")
+    ),
+    "placed once": lambda: once(LOSSES["kl"]),
     "clipped, projected": lambda: fits(
         MAKES["contrastive"](LOSSES["kl"]), [8], bj.Optax(CLIPPED)
     ),

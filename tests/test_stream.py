@@ -231,7 +231,9 @@ def test_values_and_codes(x64, name):
     blocks = bj.init(made, data, 3, KEY)
     stop = bj.Stop(1e-9, 3000)
     want = float(bj.game_value(made, data, blocks, stop=stop))
-    for start in ({"basis": blocks["basis"]}, blocks):
+    # A code of 0 would stay 0: the codes of a fit are no place to look from.
+    stuck = {**blocks, "target": blocks["target"].at[:, 0].set(0)}
+    for start in ({"basis": blocks["basis"]}, stuck):
         value = bj.stream_value(made, data, start, chunk_rows=10, stop=stop)
         np.testing.assert_allclose(value, want, rtol=1e-6)
     codes = bj.transform(made, blocks, data, stop=stop)
@@ -338,12 +340,19 @@ def test_a_checkpoint_of_another_fit_is_refused(sets, tmp_path):
     for other, word in (
         ({"alpha": 0.6}, "objective"), ({"steps": 5}, "stop"),
         ({"data": {**sets, "target": sets["target"] + 1}}, "data"),
+        ({"data": {**sets, "target": sets["target"][::-1]}}, "data"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=f"another fit .*{word}"):
             go(**other)
     path.write_bytes(b"no checkpoint")
     with pytest.raises(ValueError, match="cannot be read"):
         go()
+    with open(path, "wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(ValueError, match="cannot be read"):
+        go()
+    with pytest.raises(ValueError, match="folder"):
+        bj.stream(bj.NMF(), sets, rank=2, key=KEY, checkpoint=tmp_path / "none" / "fit")
 
 
 def test_checkpoints_are_whole_or_absent(tmp_path, monkeypatch):

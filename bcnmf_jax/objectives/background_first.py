@@ -12,7 +12,7 @@ from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.objectives.contrastive import Contrastive, backgrounds, check_alpha, check_rank
 from bcnmf_jax.objectives.nmf import NMF
 from bcnmf_jax.penalties import AbstractPenalty
-from bcnmf_jax.solvers import default_solver
+from bcnmf_jax.solvers import extrapolated
 from bcnmf_jax.split import number
 from bcnmf_jax.terms import Rows
 
@@ -57,7 +57,7 @@ class BackgroundFirst(AbstractObjective):
         return Contrastive(alpha=self.alpha, loss=self.loss).terms(data)
 
     def frozen_fit(self, key, v=None):
-        solver = default_solver(self.loss.reconstructs(v))
+        solver = extrapolated(self.loss.reconstructs(v))
         own = jax.random.fold_in(key, 2**31 - 3)
         return NMF(loss=self.loss), own, solver, Stop(tol=1e-4, max_steps=300)
 

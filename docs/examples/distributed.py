@@ -109,8 +109,8 @@ def run(options: argparse.Namespace) -> None:
     data = bj.shard({name: own_rows(path) for name, path in paths.items()}, mesh)
     objective = bj.Contrastive(alpha=options.alpha, loss=LOSSES[options.loss]())
     start = bj.init(objective, data, options.rank, jax.random.key(options.seed), mesh=mesh)
-    asked = ("alpha", "loss", "rank", "seed")
-    about = {name: getattr(options, name) for name in asked} | {"blocks": sorted(start)}
+    asked = ("alpha", "loss", "rank", "seed", "target", "background")
+    about = {name: str(getattr(options, name)) for name in asked} | {"blocks": sorted(start)}
     blocks, step = resume(options.out, about, start)
     while True:
         # A fit of no step says how things stand where a job is asked for no more.
