@@ -15,6 +15,7 @@ At the end ``fit-....npz`` holds the same, one file per process (see `bcnmf_jax.
 """
 
 import argparse
+import inspect
 import os
 import sys
 import traceback
@@ -52,13 +53,15 @@ def join() -> None:
             raise SystemExit(f"the environment must have {what} of the job in {' or '.join(names)}")
         found[what] = known[0]
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    limits = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": HEARTBEAT}
+    taken = inspect.signature(jax.distributed.initialize).parameters
+    limits = {name: limits[name] for name in limits if name in taken}  # jax 0.8 lacks the second
     jax.distributed.initialize(
         found["address"],
         int(found["count"]),
         int(found["index"]),
         cluster_detection_method="deactivate",
-        heartbeat_timeout_seconds=HEARTBEAT,
-        shutdown_timeout_seconds=HEARTBEAT,
+        **limits,
     )
 
 
