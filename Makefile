@@ -14,7 +14,8 @@ PY := $(VENV)/bin/python
 # All that tests, experiments and the command line import.
 EXTRAS := bio,experiments,cli
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-BENCHMARKS := compile iteration restarts stream sharding quality
+# The others are restarts, stream, sharding, quality and gpu: make bench BENCHMARKS=quality
+BENCHMARKS ?= compile iteration
 SOURCES := bcnmf_jax experiments benchmarks tests
 
 .DEFAULT_GOAL := help
@@ -64,7 +65,7 @@ parity: setup ## how closely the solvers agree with the published equations and 
 	$(PY) -m tests.parity
 
 # A benchmark that finds the machine busy records nothing, and the others go on.
-bench: setup ## all benchmarks, into docs/performance.md (TORCH_PYTHON=... where torch is elsewhere; FULL=1)
+bench: setup ## benchmarks, into docs/ (TORCH_PYTHON=... where torch is elsewhere; BENCHMARKS=..., FULL=1)
 	@for name in $(BENCHMARKS); do \
 	  echo "== $$name"; FULL=$(FULL) $(PY) -m benchmarks $$name --out benchmarks/results || failed=1; done; \
 	$(PY) -m benchmarks.report && exit $${failed:-0}
