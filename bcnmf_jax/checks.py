@@ -35,6 +35,29 @@ SCALE_RATIO = 10.0
 """Ratio of the mean values of target and background from which a `ScaleWarning` is given."""
 
 
+def check_names(data: Any) -> None:
+    """Raise for what is no dictionary of target and background."""
+    if not isinstance(data, dict) or not data:
+        raise TypeError(
+            'data must be a dictionary like {"target": X, "background": Y}, found '
+            f"{type(data).__name__}"
+        )
+    if unknown := set(data) - {"target", "background"}:
+        raise ValueError(f'data has unknown names {sorted(unknown)}; use "target" and "background"')
+
+
+def check_filled(a: Any, name: str) -> None:
+    """Raise for a list or dictionary without data sets."""
+    if isinstance(a, list | tuple | dict) and not a:
+        raise ValueError(f"data[{name!r}] is an empty {type(a).__name__}; leave it out instead")
+
+
+def check_samples(counts: dict[str, int], name: str) -> None:
+    """Raise unless all modalities of a data set have as many samples."""
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"data[{name!r}] has modalities of {counts} samples; give the same")
+
+
 def check_array(a: Any, name: str, *, constant: bool = False) -> np.ndarray | jax.Array:
     """A nonnegative matrix of the working dtype, or an error that names the argument.
 

@@ -9,7 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from bcnmf_jax.checks import Summary, check_array, check_features, working
+from bcnmf_jax.checks import (
+    Summary,
+    check_array,
+    check_features,
+    check_filled,
+    check_names,
+    check_samples,
+    working,
+)
 from bcnmf_jax.terms import Rows, is_rows
 
 
@@ -75,13 +83,7 @@ def prepare(
     TypeError, ValueError
         As `check_array`; for another number of features; for unknown names.
     """
-    if not isinstance(data, dict) or not data:
-        raise TypeError(
-            'data must be a dictionary like {"target": X, "background": Y}, found '
-            f"{type(data).__name__}"
-        )
-    if unknown := set(data) - {"target", "background"}:
-        raise ValueError(f'data has unknown names {sorted(unknown)}; use "target" and "background"')
+    check_names(data)
     for name, extra in (("weights", weights), ("mask", mask)):
         if extra is not None and (not isinstance(extra, dict) or set(extra) - set(data)):
             raise ValueError(f"{name} must be a dictionary with names among {sorted(data)}")
@@ -102,6 +104,7 @@ def prepare(
 
 def _nested(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Any:
     extras = {"weights": weights, "mask": mask}
+    check_filled(a, name)
     if isinstance(a, dict):
         for what, extra in extras.items():
             if extra is not None and (not isinstance(extra, dict) or set(extra) - set(a)):
@@ -110,13 +113,9 @@ def _nested(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Any:
             k: _nested(b, (weights or {}).get(k), (mask or {}).get(k), f"{name}.{k}", constant)
             for k, b in a.items()
         }
-        if len({r.x.shape[0] for r in built.values()}) > 1:
-            sizes = {k: r.x.shape[0] for k, r in built.items()}
-            raise ValueError(f"data[{name!r}] has modalities of {sizes} samples; give the same")
+        check_samples({k: r.x.shape[0] for k, r in built.items()}, name)
         return built
     if isinstance(a, list | tuple):
-        if not a:
-            raise ValueError(f"data[{name!r}] is an empty list; leave it out instead")
         for what, extra in extras.items():
             if extra is not None and (not isinstance(extra, list | tuple) or len(extra) != len(a)):
                 raise ValueError(f"{what}[{name!r}] must be a list of {len(a)}, as the data are")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -67,17 +68,33 @@ def null_misfit(term: Term, columns: Array | None = None) -> Array:
 
 
 def summarise(group: list[Term], codes: Array, basis: PyTree) -> dict[str, Any]:
-    """What the rows of the target contribute to its diagnostics beside misfits; adds over rows.
+    """What the rows of the target contribute to its diagnostics beside misfits, by chunks.
+
+    It adds over rows.
 
     Parameters
     ----------
     group : list of Term
         All terms of these codes.
     """
+
+    def part(piece):
+        rows, mine = piece
+        pairs = zip(group, rows, strict=True)
+        return _summary([replace(t, rows=r) for t, r in pairs], mine, basis)
+
+    def visit(total, piece):
+        return jax.tree.map(jnp.add, total, part(piece)), ()
+
+    rows = [t.rows for t in group], codes
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(part, rows))
+    return scan_rows(visit, zeros, rows, default_chunk(group))[0]
+
+
+def _summary(group: list[Term], codes: Array, basis: PyTree) -> dict[str, Any]:
     weight = jnp.max(jnp.stack([_counts(t) for t in group]), axis=0)
     silent = jnp.sum(weight * jnp.all(codes == 0, axis=1))
-    # Rows are counted, not values: their number could pass 2^31, and the comparison would be kept
-    # as four bytes a value.
+    # Rows are counted, not values, whose number could pass 2^31.
     whole = [t.rows.x for t in group]
     return {
         "used": usage(codes * weight[:, None], basis),

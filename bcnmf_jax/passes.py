@@ -3,7 +3,6 @@ applied to one data set's chunk at a time, and to what the chunks add up to."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +11,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from bcnmf_jax.change import change_of, moves
-from bcnmf_jax.chunks import scan_rows
 from bcnmf_jax.diagnostics import conclude, null_misfit, shares, summarise
 from bcnmf_jax.init import start_all_codes
 from bcnmf_jax.objective import (
@@ -21,15 +19,20 @@ from bcnmf_jax.objective import (
     Data,
     basis_cost,
     canonical,
-    default_chunk,
     misfits,
 )
 from bcnmf_jax.parts import Part
 from bcnmf_jax.solvers import MU
 from bcnmf_jax.survey import is_known
-from bcnmf_jax.terms import Term, is_rows
+from bcnmf_jax.terms import is_rows
 
 begin = eqx.filter_jit(start_all_codes)
+
+
+def _with_unit(basis: PyTree) -> Blocks:
+    """Blocks with one row of codes 1: it becomes what codes are to be multiplied by."""
+    leaf = jax.tree.leaves(basis)[0]
+    return {"basis": basis, "unit": jnp.ones((1, leaf.shape[0]), leaf.dtype)}
 
 
 @eqx.filter_jit
@@ -93,9 +96,7 @@ def learn(
             jax.tree.map(lambda m, n=n: m / n.astype(m.dtype), one)
             for one, n in zip(sums, seen, strict=True)
         ]
-    leaf = jax.tree.leaves(basis)[0]
-    blocks = {"basis": ahead, "unit": jnp.ones((1, leaf.shape[0]), leaf.dtype)}
-    blocks, state = solver.learn(objective, terms, stats, blocks, basis, state)
+    blocks, state = solver.learn(objective, terms, stats, _with_unit(ahead), basis, state)
     unit = blocks["unit"][0]
     if sums is not None:
         sums = [t.rescale(m, unit) for t, m in zip(terms, sums, strict=True)]
@@ -110,9 +111,7 @@ add = jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b))
 @eqx.filter_jit
 def normalise(objective: AbstractObjective, basis: PyTree) -> tuple[PyTree, Array]:
     """The basis in canonical form, and what codes are to be multiplied by."""
-    leaf = jax.tree.leaves(basis)[0]
-    blocks = {"basis": basis, "unit": jnp.ones((1, leaf.shape[0]), leaf.dtype)}
-    blocks = canonical(objective, blocks)
+    blocks = canonical(objective, _with_unit(basis))
     return blocks["basis"], blocks["unit"][0]
 
 
@@ -138,22 +137,6 @@ def columns(part: Part, dtype: Any) -> PyTree:
     return jax.tree.map(share, part.known, is_leaf=is_known)
 
 
-def _summary(group: list[Term], codes: Array, basis: PyTree) -> dict:
-    """`summarise`, by chunks that fit the caches."""
-
-    def part(piece):
-        rows, mine = piece
-        pairs = zip(group, rows, strict=True)
-        return summarise([replace(t, rows=r) for t, r in pairs], mine, basis)
-
-    def visit(total, piece):
-        return jax.tree.map(jnp.add, total, part(piece)), ()
-
-    rows = [t.rows for t in group], codes
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(part, rows))
-    return scan_rows(visit, zeros, rows, default_chunk(group))[0]
-
-
 @eqx.filter_jit
 def tally(objective: AbstractObjective, data: Data, blocks: Blocks, columns: PyTree) -> dict:
     """What a chunk adds to costs and diagnostics."""
@@ -161,7 +144,7 @@ def tally(objective: AbstractObjective, data: Data, blocks: Blocks, columns: PyT
     rows = jax.tree.leaves(data, is_leaf=is_rows)
     share = dict(zip(map(id, rows), jax.tree.leaves(columns), strict=True))
     target = [t for t in terms if t.codes == ("target",)]
-    sums = _summary(target, blocks["target"], blocks["basis"]) if target else None
+    sums = summarise(target, blocks["target"], blocks["basis"]) if target else None
     return {
         "values": misfits(terms, blocks),
         "nulls": [null_misfit(t, share[id(t.rows)]) for t in terms],
@@ -169,4 +152,4 @@ def tally(objective: AbstractObjective, data: Data, blocks: Blocks, columns: PyT
     }
 
 
-found = eqx.filter_jit(lambda o, data, *rest: conclude(o, o.terms(data), *rest))
+diagnosed = eqx.filter_jit(lambda o, data, *rest: conclude(o, o.terms(data), *rest))

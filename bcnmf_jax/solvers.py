@@ -66,8 +66,8 @@ class MU(AbstractSolver):
         Largest share, in [0, 1), of the basis' last move (where it grew) that is repeated before
         the next update; 0 is the plain update. The shares grow as Nesterov's, ``k / (k + 3)``
         (BMMe: Hien, Leplat & Gillis 2024), and start again where a step went uphill (O'Donoghue &
-        Candes 2015). The basis alone: codes of a background work against it, and running them
-        ahead as well oscillates.
+        Candes 2015). The basis alone runs ahead: codes of a background work against it, and
+        moving both at once can oscillate.
     chunk : int, optional
         Rows visited at a time; by default what fits the caches.
 

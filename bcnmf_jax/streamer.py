@@ -199,7 +199,7 @@ class Streamer:
         tallies = jax.tree.map(lambda a: jnp.asarray(a, sets.dtype), tallies)
         values, nulls = (sets.by_term([t[k] for t in tallies]) for k in ("values", "nulls"))
         sums = next(t["sums"] for t in tallies if t["sums"] is not None)
-        found = passes.found(
+        found = passes.diagnosed(
             self.objective,
             sets.data,
             values,

@@ -11,7 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from bcnmf_jax.checks import Summary, check_features, check_form, check_values, working
+from bcnmf_jax.checks import (
+    Summary,
+    check_features,
+    check_filled,
+    check_form,
+    check_names,
+    check_samples,
+    check_values,
+    working,
+)
 from bcnmf_jax.chunks import chunk_rows as cache_rows
 from bcnmf_jax.chunks import scan_rows
 from bcnmf_jax.sources import CHUNK_ROWS, Reader, Stacked, chunk_size
@@ -109,16 +118,10 @@ def survey(data: dict, *, chunk_rows: int = CHUNK_ROWS, constant: bool = False) 
     TypeError, ValueError
         As `prepare`.
     """
-    if not isinstance(data, dict) or not data:
-        raise TypeError(
-            'data must be a dictionary like {"target": source, "background": source}, found '
-            f"{type(data).__name__}"
-        )
-    if unknown := set(data) - {"target", "background"}:
-        raise ValueError(f'data has unknown names {sorted(unknown)}; use "target" and "background"')
+    check_names(data)
+    for name, a in data.items():
+        check_filled(a, name)
     data = {k: list(a) if type(a) is tuple else a for k, a in data.items()}
-    if empty := [k for k, a in data.items() if isinstance(a, list | dict) and not a]:
-        raise ValueError(f"data[{empty[0]!r}] is empty; leave it out or give a data set")
     one = lambda a: a is None or is_known(a)  # noqa: E731
     named = jax.tree_util.tree_flatten_with_path(data, is_leaf=one)
     names = ["data" + jax.tree_util.keystr(path) for path, _ in named[0]]
@@ -126,9 +129,8 @@ def survey(data: dict, *, chunk_rows: int = CHUNK_ROWS, constant: bool = False) 
     built = jax.tree.unflatten(named[1], found)
     for name, one in built.items():
         for part in one if isinstance(one, list) else [one]:
-            sizes = {k: p.shape[0] for k, p in part.items()} if isinstance(part, dict) else {}
-            if len(set(sizes.values())) > 1:
-                raise ValueError(f"data[{name!r}] has modalities of {sizes} samples; give the same")
+            if isinstance(part, dict):
+                check_samples({k: p.shape[0] for k, p in part.items()}, name)
     if not all(map(is_known, jax.tree.leaves(data, is_leaf=is_known))):
         mean = lambda k: float(k.total.sum() / np.prod(k.shape))  # noqa: E731
         check_features(built, lambda k: k.shape[1], lambda k: Summary(k.low, k.high, mean(k)))

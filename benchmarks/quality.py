@@ -27,9 +27,8 @@ import bcnmf_jax as bj
 from bcnmf_jax.solvers import extrapolated
 from bcnmf_jax.transform import SETTLED
 from benchmarks.peer import Peer
-from benchmarks.timing import Row, machine, quiet, versions
+from benchmarks.timing import FULL, Row, machine, quiet, versions
 
-FULL = os.environ.get("FULL", "") not in ("", "0")
 STARTS, STEPS = (20, 1000) if FULL else (3, 300)
 GRID = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30, 40, 55, 75, 100, 140, 200, 300, 420, 600, 1000)
 LOOKS = [n for n in GRID if n <= STEPS]

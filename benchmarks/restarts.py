@@ -10,7 +10,7 @@ import bcnmf_jax as bj
 from benchmarks.iteration import LOSSES, PRODUCTS, TITLES, counts
 from benchmarks.timing import Row, alternate, machine, quiet, versions
 
-TARGET, BACKGROUND, FEATURES, RANK = 4000, 2000, 2000, 20
+TARGET, BACKGROUND, FEATURES, RANK = 1000, 500, 1000, 20
 ALPHAS, RESTARTS = np.linspace(0.05, 0.4, 8), 64
 FEW, MANY = 2, 6
 """Steps of the two runs whose difference is timed."""

@@ -39,12 +39,11 @@ def memory(target: int, background: int, features: int, rank: int, devices: int)
     """Bytes per device that the model expects of a fit in float32.
 
     The data; per row its codes as given, as found, and two more of them while the loop runs; the
-    basis as often; and three bytes per value of the target, which the diagnostics compare. A
-    chunk's intermediate results (some times 4 MiB) are left out.
+    basis as often. A chunk's intermediate results (some times 4 MiB) are left out.
     """
     rows = (target + background) / devices
     data, blocks = rows * features, rows * rank + rank * features
-    return 4 * (data + 4 * blocks) + 3 * target / devices * features
+    return 4 * (data + 4 * blocks)
 
 
 def compiled_memory(loss, target, background, features, rank, devices) -> float:

@@ -5,7 +5,6 @@ adds 1,300,000 cells.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.iteration import counts
-from benchmarks.timing import Row, machine, quiet, versions
+from benchmarks.timing import FULL, Row, machine, quiet, versions
 
-SIZES, FULL = (100_000, 250_000), 1_300_000
+SIZES, LARGEST = (100_000, 250_000), 1_300_000
 FEATURES, RANK, ALPHA = 3000, 20, 0.5
 BLOCK = 10_000
 KEPT = 0.55
@@ -81,7 +80,7 @@ def rows(sizes: Sequence[int] | None = None) -> list[Row]:
     Parameters
     ----------
     sizes : sequence of int, optional
-        Numbers of cells; by default `SIZES`, and `FULL` where the environment has FULL=1.
+        Numbers of cells; by default `SIZES`, and `LARGEST` where the environment has FULL=1.
 
     Raises
     ------
@@ -89,7 +88,7 @@ def rows(sizes: Sequence[int] | None = None) -> list[Row]:
         If the machine's speed changed meanwhile.
     """
     if sizes is None:
-        sizes = [*SIZES, FULL] if os.environ.get("FULL") == "1" else SIZES
+        sizes = [*SIZES, LARGEST] if FULL else SIZES
     about = {"machine": machine(), "versions": versions()}
     found, seconds = [], {}
     for cells in sizes:

@@ -18,6 +18,10 @@ QUIET = 0.25
 """Largest relative change of the product rate, before to after, on a machine called quiet."""
 
 
+FULL = os.environ.get("FULL") == "1"
+"""Whether the long version is asked for."""
+
+
 class BusyError(RuntimeError):
     """The machine's speed changed while it was measured."""
 

@@ -139,8 +139,8 @@ def series_curve(settings: pd.DataFrame, published: Published) -> Figure:
                 if (pair.method, pair.loss) == (method, loss) and getattr(pair, kind) is not None
             }
             if rows:  # a method that collapsed at every setting has no oracle
-                found_here = pd.DataFrame(list(rows.values()))
-                band(axis, list(rows), found_here, "ari_primary", method, loss)
+                chosen = pd.DataFrame(list(rows.values()))
+                band(axis, list(rows), chosen, "ari_primary", method, loss)
         for each in published.numbers:
             if each.data == config and each.kind == "published" and each.at in points:
                 large = {"linestyle": "none", "markersize": 8, "markerfacecolor": "none"}

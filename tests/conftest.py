@@ -49,3 +49,14 @@ def counts():
     basis = rng.gamma(0.3, 1, (4, 30))
     draw = lambda n: rng.poisson(5 * rng.gamma(0.5, 1, (n, 4)) @ basis) + 1  # noqa: E731
     return {"target": draw(40), "background": draw(30)}
+
+
+@pytest.fixture(scope="module")
+def holed():
+    """Sparse counts with a row and a column of zeros: (45 + 31) x 30."""
+    rng = np.random.default_rng(0)
+    basis = rng.gamma(0.3, 1, (4, 30))
+    draw = lambda n: rng.poisson(rng.gamma(0.5, 1, (n, 4)) @ basis).astype(float)  # noqa: E731
+    data = {"target": draw(45), "background": draw(31)}
+    data["target"][3] = 0
+    return data

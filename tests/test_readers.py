@@ -1,0 +1,70 @@
+"""Sources: whatever holds a matrix gives the same rows, and errors reach the caller."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import bcnmf_jax as bj
+from bcnmf_jax.sources import Reader
+
+
+def anndata_sources(X, folder):
+    import anndata
+
+    sparse_a, dense_a = (
+        anndata.AnnData(sp.csr_matrix(X), layers={"counts": sp.csc_matrix(X)}),
+        anndata.AnnData(X),
+    )
+    sparse_a.write_h5ad(folder / "s.h5ad")
+    dense_a.write_h5ad(folder / "d.h5ad")
+    sparse_a.write_zarr(folder / "s.zarr")
+    mapped = np.memmap(folder / "m.bin", X.dtype, "w+", shape=X.shape)
+    mapped[:] = X
+    return {
+        "csr": sp.csr_matrix(X),
+        "csc": sp.csc_matrix(X),
+        "csr array of integers": sp.csr_array(X.astype(int)),
+        "memory map": mapped,
+        "AnnData": sparse_a,
+        "dense AnnData": dense_a,
+        "backed AnnData": anndata.read_h5ad(folder / "s.h5ad", backed="r"),
+        "h5ad": folder / "s.h5ad",
+        "dense h5ad": str(folder / "d.h5ad"),
+        "zarr": folder / "s.zarr",
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*zarr.*")
+def test_every_source_gives_the_same_rows(holed, tmp_path):
+    X = holed["target"]
+    found = anndata_sources(X, tmp_path)
+    for name, a in found.items():
+        source = bj.source(a)
+        assert source.shape == X.shape, name
+        np.testing.assert_array_equal(source[7:30], X[7:30], err_msg=name)
+        reader = Reader([source], 16, np.dtype("float32"))
+        rows = [np.asarray(r.x)[: j.stop - j.start] for j, r in reader.read(reader.jobs(0))]
+        np.testing.assert_array_equal(np.concatenate(rows), X, err_msg=name)
+    counts = bj.source(found["AnnData"], layer="counts")
+    np.testing.assert_array_equal(counts[:5], X[:5])
+    with pytest.raises(ValueError, match="stored by columns"):
+        bj.BackedRows(tmp_path / "s.h5ad", layer="counts")
+    with pytest.raises(KeyError, match="counts"):
+        bj.BackedRows(tmp_path / "s.h5ad", layer="raw")
+    with pytest.raises(FileNotFoundError):
+        bj.BackedRows(tmp_path / "none.h5ad")
+    with pytest.raises(TypeError, match="layer"):
+        bj.source(X, layer="counts")
+
+
+def test_reading_errors_reach_the_caller(holed):
+    class Broken:
+        shape, dtype = (40, 30), np.dtype(float)
+
+        def __getitem__(self, rows):
+            if rows.start > 20:
+                raise OSError("disk on fire")
+            return holed["target"][rows]
+
+    with pytest.raises(OSError, match="disk on fire"):
+        bj.survey({"target": Broken()}, chunk_rows=8)
