@@ -20,7 +20,7 @@ from bcnmf_jax.objectives import (
 from bcnmf_jax.penalties import L1, L2, AbstractPenalty, Overlap
 from bcnmf_jax.readers import BackedRows, SparseRows, source
 from bcnmf_jax.sharding import row_mesh, shard
-from bcnmf_jax.solvers import MU, AbstractSolver, Optax
+from bcnmf_jax.solvers import HALS, MU, AbstractSolver, Optax
 from bcnmf_jax.split import Split
 from bcnmf_jax.stream import Progress, stream
 from bcnmf_jax.stream_read import stream_transform, stream_value
@@ -49,7 +49,7 @@ def __getattr__(name: str):
 
 
 __all__ = [
-    "BCNMF", "KL", "L1", "L2", "MU", "NMF", "RESULTS", "AbstractLoss", "AbstractObjective",
+    "BCNMF", "HALS", "KL", "L1", "L2", "MU", "NMF", "RESULTS", "AbstractLoss", "AbstractObjective",
     "AbstractPenalty", "AbstractSolver", "BackedRows", "BackgroundFirst", "Beta",
     "CollapsedWarning", "CombinedBasis", "ConstantFeatureWarning", "Contrastive", "DataWarning",
     "Fit", "Frobenius", "Multimodal", "NegativeBinomial", "Optax", "Overlap", "Progress", "Rows",

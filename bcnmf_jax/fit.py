@@ -28,7 +28,7 @@ from bcnmf_jax.objective import (
     misfits_in_turn,
 )
 from bcnmf_jax.sharding import as_held, collect, place_blocks, shard
-from bcnmf_jax.solvers import MU, AbstractSolver
+from bcnmf_jax.solvers import AbstractSolver, default_solver
 from bcnmf_jax.split import known
 
 
@@ -200,14 +200,16 @@ def run(
     return Fit(blocks, spent, found, trace, steps, result)
 
 
-_run = eqx.filter_jit(run)
+fit_prepared = eqx.filter_jit(run)
+"""`run`, compiled."""
 
 
 def check_types(objective: Any, solver: Any, stop: Any) -> None:
-    """Raise TypeError for a class, a name or a number where an object is meant."""
+    """Raise TypeError for a class, a name or a number where an object is meant (no solver, None, is
+    the default)."""
     kinds = {"objective": AbstractObjective, "solver": AbstractSolver, "stop": Stop}
     for (name, kind), value in zip(kinds.items(), (objective, solver, stop), strict=True):
-        if not isinstance(value, kind):
+        if not (isinstance(value, kind) or (name == "solver" and value is None)):
             raise TypeError(f"{name} must be an instance of {kind.__name__}, found {value!r}")
 
 
@@ -265,7 +267,8 @@ def fit(
     blocks : dict
         From `init`, or given by hand.
     solver : AbstractSolver
-        By default ``MU()``.
+        By default coordinate descent (`HALS`) for squared error, and multiplicative updates that
+        run ahead (`MU`) for other losses and where a contrast works against the whole basis.
     stop : Stop
     weights : dict, optional
         Weights per sample, ``{"target": (n,), "background": (m,)}``.
@@ -285,17 +288,19 @@ def fit(
     TypeError, ValueError
         For data as `prepare` says, and for blocks that do not match them.
     """
-    solver, stop = MU() if solver is None else solver, Stop() if stop is None else stop
+    stop = Stop() if stop is None else stop
     check_types(objective, solver, stop)
     if mesh is None:
         rows = prepare(data, weights, mask)
         require_target(objective, rows)
+        solver = default_solver(objective, rows) if solver is None else solver
         blocks = check_blocks(objective, rows, blocks)
-        return _run(objective, rows, blocks, solver, stop, stop.looks)
+        return fit_prepared(objective, rows, blocks, solver, stop, stop.looks)
     rows = shard(data, mesh, weights, mask)
     require_target(objective, rows)
+    solver = default_solver(objective, rows) if solver is None else solver
     terms, blocks = objective.terms(rows), check_blocks(objective, as_held(rows), blocks)
     blocks = place_blocks(terms, blocks, mesh)
     with jax.set_mesh(mesh):
-        found = _run(objective, rows, blocks, solver, stop, stop.looks)
+        found = fit_prepared(objective, rows, blocks, solver, stop, stop.looks)
     return collect(terms, found)

@@ -21,6 +21,11 @@ def _weigh(a: Array, v: Array | None) -> Array:
     return a if v is None else a * v
 
 
+def _power(w: Array, power: Any) -> Array:
+    """``w ** power``, finite where ``w`` is 0."""
+    return jnp.maximum(w, 1e-18) ** jnp.asarray(power, w.dtype)
+
+
 def by_row(v: Array | None) -> bool:
     """Whether weights, if any, are one per row: then they factor out of a row's misfit."""
     return v is None or v.shape[-1] == 1
@@ -86,9 +91,44 @@ class AbstractLoss(eqx.Module):
         """Split gradient of the basis from the summed ``stats``."""
         return stats
 
-    def rescale(self, stats: Any, d: Array) -> Any:
-        """The stats that codes ``h * d`` have with the basis ``w / d``, for ``d (k,)``."""
-        return Split(stats.pos * d[:, None], stats.neg * d[:, None])
+    def code_gram(self, w: Array) -> Array:
+        """Matrix ``(k, k)`` of the quadratic that a row's misfit is in its codes.
+
+        Raises
+        ------
+        TypeError
+            For a loss that is not quadratic.
+        """
+        raise TypeError(f"{type(self).__name__} is no quadratic of the codes and of the basis")
+
+    def basis_gram(self, stats: Any) -> Array:
+        """Matrix ``(k, k)`` of the quadratic that the misfit is in the basis.
+
+        Raises
+        ------
+        TypeError
+            As `code_gram`.
+        """
+        raise TypeError(f"{type(self).__name__} is no quadratic of the codes and of the basis")
+
+    def remember(self, stats: Any, w: Array, powers: tuple[Any, Any]) -> Any:
+        """The stats as they hold for other bases than ``w``, at which they were taken.
+
+        They are coefficients of a majoriser ``pos u**p - neg u**q`` of ``u = new / w``; what is
+        kept are those of the powers of the new basis itself.
+        """
+        p, q = powers
+        return Split(stats.pos * _power(w, 1 - p), stats.neg * _power(w, 1 - q))
+
+    def recall(self, kept: Any, w: Array, powers: tuple[Any, Any]) -> Any:
+        """The stats at the basis ``w``, from what `remember` gave."""
+        p, q = powers
+        return Split(kept.pos * _power(w, p - 1), kept.neg * _power(w, q - 1))
+
+    def rescale(self, kept: Any, d: Array, powers: tuple[Any, Any]) -> Any:
+        """What `remember` gives for codes ``h * d`` and the basis ``w / d``, for ``d (k,)``."""
+        p, q = powers
+        return Split(kept.pos * d[:, None] ** p, kept.neg * d[:, None] ** q)
 
     def reconstructs(self, v: Array | None) -> bool:
         """Whether the gradients form the reconstruction, an array of the data's size."""
@@ -151,10 +191,22 @@ class Frobenius(AbstractLoss):
         hx, hh = stats
         return Split(hh @ w, hx)
 
-    def rescale(self, stats, d):
-        if isinstance(stats, Split):
-            return super().rescale(stats, d)
-        hx, hh = stats
+    def code_gram(self, w):
+        return w @ w.T
+
+    def basis_gram(self, stats):
+        return stats[1]
+
+    def remember(self, stats, w, powers):
+        return super().remember(stats, w, powers) if isinstance(stats, Split) else stats
+
+    def recall(self, kept, w, powers):
+        return super().recall(kept, w, powers) if isinstance(kept, Split) else kept
+
+    def rescale(self, kept, d, powers):
+        if isinstance(kept, Split):
+            return super().rescale(kept, d, powers)
+        hx, hh = kept
         return hx * d[:, None], hh * d[:, None] * d
 
     @property

@@ -38,6 +38,9 @@ class AbstractObjective(eqx.Module):
     """Whether data sets are dictionaries of modalities."""
     several_backgrounds: ClassVar[bool] = True
     """Whether the background may be a list."""
+    subtractive: ClassVar[bool] = False
+    """Whether a background works against the whole basis, and nothing describes it: large steps
+    then overshoot."""
 
     def __check_init__(self):
         losses = self.loss.values() if isinstance(self.loss, dict) else [self.loss]
@@ -67,10 +70,9 @@ class AbstractObjective(eqx.Module):
         """The starting basis from a drawn one; here a method fits what it will freeze."""
         return basis
 
-    def frozen_fit(self, key: Key[Array, ""], v: Array | None = None) -> tuple | None:
+    def frozen_fit(self, key: Key[Array, ""]) -> tuple | None:
         """The fit of the stacked backgrounds whose basis the frozen components are: objective, key
-        of its start, solver and stop, for data with weights ``v``. None where ``prepare_basis``
-        does something else."""
+        of its start, and stop. None where ``prepare_basis`` does something else."""
         return None
 
     def basis_penalty(self, basis: PyTree) -> tuple[Any, Any]:

@@ -90,11 +90,13 @@ def learn(
     if memory is not None:
         old, seen, decay = memory
         kept = [jax.tree.map(lambda m: decay.astype(m.dtype) * m, one) for one in old]
-        both = zip(kept, stats, strict=True)
-        sums = [m if s is None else jax.tree.map(jnp.add, m, s) for m, s in both]
+        both = zip(terms, kept, stats, strict=True)
+        sums = [
+            m if s is None else jax.tree.map(jnp.add, m, t.remember(s, ahead)) for t, m, s in both
+        ]
         stats = [
-            jax.tree.map(lambda m, n=n: m / n.astype(m.dtype), one)
-            for one, n in zip(sums, seen, strict=True)
+            jax.tree.map(lambda m, n=n: m / n.astype(m.dtype), t.recall(one, ahead))
+            for t, one, n in zip(terms, sums, seen, strict=True)
         ]
     blocks, state = solver.learn(objective, terms, stats, _with_unit(ahead), basis, state)
     unit = blocks["unit"][0]

@@ -9,8 +9,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 from jaxtyping import Array, PyTree
 
+from bcnmf_jax.losses import Frobenius
 from bcnmf_jax.objective import (
     AbstractObjective,
     Blocks,
@@ -21,6 +23,7 @@ from bcnmf_jax.objective import (
     code_exponent,
     code_split,
     is_frozen,
+    reconstruct,
     visit_rows,
 )
 from bcnmf_jax.split import Split
@@ -116,18 +119,28 @@ class MU(AbstractSolver):
         """Update all codes; also the list of terms and the stats of each, in the same order."""
         terms, stats, basis = [], [], blocks["basis"]
         for path, group in by_codes(objective.terms(data)).items():
-            power = self.damping * code_exponent(objective, path, group)
 
-            def update(rows, codes, group=group, power=power):
-                at = code_split(objective, group, rows, basis)
-                for _ in range(self.inner_steps):
-                    codes = multiply(codes, at(codes), power)
+            def update(rows, codes, path=path, group=group):
+                codes = self.move_codes(objective, path, group, rows, codes, basis)
                 return codes, codes
 
             codes, sums = visit_rows(group, get(blocks, path), basis, update, self.chunk)
             blocks = put(blocks, path, codes)
             terms, stats = terms + group, stats + sums
         return blocks, terms, stats
+
+    def move_codes(self, objective, path, group, rows, codes, basis) -> Array:
+        """The codes of a chunk of rows, updated."""
+        power = self.damping * code_exponent(objective, path, group)
+        at = code_split(objective, group, rows, basis)
+        for _ in range(self.inner_steps):
+            codes = multiply(codes, at(codes), power)
+        return codes
+
+    def move_basis(self, objective, terms, stats, splits, basis) -> PyTree:
+        """The basis, updated, from the stats of all rows and its split gradient."""
+        power = self.damping * basis_exponent(objective, terms)
+        return jax.tree.map(lambda w, s: multiply(w, s, power), basis, splits)
 
     def learn(
         self,
@@ -143,13 +156,11 @@ class MU(AbstractSolver):
         ``old`` and ``state`` are the basis and the state before the step; ``blocks`` has the basis
         that the stats were taken with.
         """
-        power = self.damping * basis_exponent(objective, terms)
-        splits = basis_split(objective, terms, stats, blocks["basis"])
-
-        def update(w, s):
-            return jnp.where(is_frozen(objective, w.shape[0]), w, multiply(w, s, power))
-
-        blocks = {**blocks, "basis": jax.tree.map(update, blocks["basis"], splits)}
+        basis = blocks["basis"]
+        splits = basis_split(objective, terms, stats, basis)
+        moved = self.move_basis(objective, terms, stats, splits, basis)
+        keep = lambda w, new: jnp.where(is_frozen(objective, w.shape[0]), w, new)  # noqa: E731
+        blocks = {**blocks, "basis": jax.tree.map(keep, basis, moved)}
         blocks = canonical(objective, blocks) if objective.scale_free else blocks
         return blocks, self.after(state, old, blocks["basis"], splits)
 
@@ -160,24 +171,92 @@ class MU(AbstractSolver):
         return self.learn(objective, terms, stats, blocks, old, state)
 
 
-def extrapolated(reconstructs: bool) -> MU:
-    """Updates that run ahead as far as they may: for plain NMF, where V is one cost that all blocks
-    lower. Beyond the transition of a strong contrast they can end above the plain ones.
+def descend(x: Array, grad: Array, gram: Array, curvature: Array | float, sweeps: int) -> Array:
+    """Coordinate descent over the rows of ``x (K, n)``, at 0 and above, on the quadratic of
+    gradient ``grad`` at ``x``, matrix ``gram (K, K)`` between rows and, beside it, ``curvature``
+    (K, n) of every entry for itself."""
+    more = jnp.broadcast_to(curvature, x.shape)
+    diagonal = jnp.diagonal(gram)[:, None] + more
+
+    def row(j, moved):
+        slope = grad[j] + gram[j] @ (moved - x) + more[j] * (moved[j] - x[j])
+        step = jnp.where(diagonal[j] > 0, slope / jnp.where(diagonal[j] > 0, diagonal[j], 1), 0)
+        return moved.at[j].set(jnp.maximum(moved[j] - step, 0))
+
+    return lax.fori_loop(0, sweeps * x.shape[0], lambda i, m: row(i % x.shape[0], m), x)
+
+
+class HALS(MU):
+    """Coordinate descent, component by component, for squared error (hierarchical alternating least
+    squares: Cichocki & Phan 2009), with the basis run ahead as `MU` does.
+
+    The misfits that the basis pays for are quadratics, of which each component takes its minimum
+    given the others. Those that it is paid for are concave: their tangent is bounded by a quadratic
+    of every entry, as multiplicative updates bound it, which keeps the steps short where a
+    background works against them. Without a background this is HALS, some ten times fewer passes
+    than multiplicative updates; against a strong contrast `MU` gets further.
 
     Parameters
     ----------
-    reconstructs : bool
-        Whether code updates form reconstructions (`AbstractLoss.reconstructs`). Where they do not,
-        five of them cost little more than one.
+    inner_steps : int
+        Sweeps over the codes per pass.
+    extrapolation : float
+    chunk : int, optional
+        As in `MU`.
+
+    Raises
+    ------
+    TypeError
+        At the fit: for another loss, a mask of entries, penalties, or a basis of several arrays.
     """
-    return MU(inner_steps=1 if reconstructs else 5, extrapolation=0.9999)
+
+    damping: float = eqx.field(default=1.0, init=False, static=True)
+    inner_steps: int = eqx.field(default=3, static=True)
+    extrapolation: float = eqx.field(default=0.9999, static=True)
+    chunk: int | None = eqx.field(default=None, static=True)
+
+    def init(self, objective, data, blocks):
+        if not quadratic(objective, data, blocks["basis"]):
+            raise TypeError(
+                "HALS needs squared error without mask or penalty and a basis of one array; use MU"
+            )
+        return super().init(objective, data, blocks)
+
+    def move_codes(self, objective, path, group, rows, codes, basis):
+        grad = code_split(objective, group, rows, basis)(codes).grad
+        gram = jnp.sum(jnp.stack([t.code_gram(basis) for t in group]), axis=0)
+        return descend(codes.T, grad.T, gram, 0.0, self.inner_steps).T
+
+    def move_basis(self, objective, terms, stats, splits, basis):
+        gram, pull = jnp.zeros((len(basis), len(basis)), basis.dtype), jnp.zeros_like(basis)
+        for t, s in zip(terms, stats, strict=True):
+            pays = jnp.asarray(t.pays, basis.dtype)
+            gram += jnp.maximum(pays, 0) * t.basis_gram(s, len(basis))
+            pull += jnp.where(pays < 0, t.basis_split(s, basis).pos, 0)
+        tiny = jnp.finfo(basis.dtype).eps * jnp.max(basis, axis=1, keepdims=True)
+        floor = jnp.maximum(basis, jnp.maximum(tiny, jnp.finfo(basis.dtype).tiny))
+        return descend(basis, splits.grad, gram, pull / floor, 1)
 
 
-class Codes(MU):
-    """The codes alone, with the basis as it is: how a fit reads data (`transform`)."""
+def quadratic(objective: AbstractObjective, data: Data, basis: PyTree) -> bool:
+    """Whether every cost is a quadratic of each block, and the basis one array (`HALS`)."""
+    squared = all(isinstance(t.loss, Frobenius) for t in objective.terms(data))
+    plain = not objective.penalties and not isinstance(basis, dict)
+    return squared and plain and not reconstruct(objective.terms(data))
 
-    def step(self, objective, data, blocks, state):
-        return self.codes(objective, data, blocks)[0], state
+
+def default_solver(objective: AbstractObjective, data: Data) -> MU:
+    """The solver of a fit that names none; chosen by ``python -m benchmarks quality``.
+
+    Coordinate descent for squared error, but not where a contrast works against the whole basis:
+    there, and for other losses, multiplicative updates that run ahead. Where code updates form no
+    reconstruction, five of them cost little more than one.
+    """
+    one = objective.features(data)
+    if quadratic(objective, data, one) and not objective.subtractive:
+        return HALS()
+    inner = 1 if reconstruct(objective.terms(data)) else 5
+    return MU(inner_steps=inner, extrapolation=0.9999)
 
 
 class _Positive(eqx.Module):
@@ -241,7 +320,7 @@ class Optax(AbstractSolver):
             )
             for k, v in blocks.items()
         }
-        blocks, _ = Codes(chunk=self.chunk).step(objective, data, blocks, None)
+        blocks, _, _ = MU(chunk=self.chunk).codes(objective, data, blocks)
         to = _Positive(self.parametrisation).to
         floor = lambda a, on: jnp.where(on, jnp.maximum(a, jnp.finfo(a.dtype).tiny), 1)  # noqa: E731
         theta = jax.tree.map(lambda a, on: to(floor(a, on)), blocks, live)

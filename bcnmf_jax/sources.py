@@ -171,11 +171,14 @@ class Online(NamedTuple):
         Updates in a pass.
     seed : list of int
         Of the order of the chunks, which is another one in every pass.
+    start_rows : int
+        Rows of the sample whose fit is the start.
     """
 
     decay: float
     updates: int
     seed: list[int]
+    start_rows: int
 
     def plan(self, reader: Reader, epoch: int) -> list[list[Job]]:
         """The chunks of a pass; after every list of them the basis is updated."""

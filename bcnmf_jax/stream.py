@@ -19,7 +19,8 @@ from bcnmf_jax.objective import AbstractObjective, Blocks
 from bcnmf_jax.parts import DataSets
 from bcnmf_jax.passes import normalise
 from bcnmf_jax.resume import Keeper, digest
-from bcnmf_jax.solvers import MU, Codes
+from bcnmf_jax.sample import fitted, sample_rows
+from bcnmf_jax.solvers import MU, default_solver
 from bcnmf_jax.sources import CHUNK_ROWS, Online
 from bcnmf_jax.streamer import State, Streamer
 from bcnmf_jax.survey import is_known, stack, survey
@@ -60,7 +61,8 @@ def stream(
     chunk_rows: int = CHUNK_ROWS,
     mode: Literal["exact", "online"] = "exact",
     decay: float = 0.5,
-    updates_per_epoch: int = 10,
+    updates_per_epoch: int | None = None,
+    start_rows: int | None = None,
     checkpoint: str | Path | None = None,
     every: int = 5,
     callback: Callable[[Progress], Any] | None = None,
@@ -83,16 +85,23 @@ def stream(
     key : jax.random.key
         Of the start, and of the order of chunks in online passes.
     solver : MU
+        By default that of `fit`; of online passes ``MU(inner_steps=3)``.
     stop : Stop
         A step is a pass over all rows.
     chunk_rows : int
         Rows in memory at a time; a few chunks are.
     mode : {"exact", "online"}
-        Online passes update the basis several times, from decayed sums; they visit chunks in
-        random order and end near, not at, the answer of exact ones. The costs in their trace are
-        summed while the basis moves.
-    decay, updates_per_epoch
-        Of online passes; see `Online`.
+        Online passes start from a sample's fit and update the basis several times, from decayed
+        sums; they visit chunks in random order and end near, not at, the answer of exact ones. Few
+        of them are needed. The costs in their trace are summed while the basis moves.
+    decay : float
+        What is left of online passes' sums at the next update, in [0, 1).
+    updates_per_epoch : int, optional
+        Updates in an online pass; by default one for three chunks, and at least 10.
+    start_rows : int, optional
+        Rows, from all over the data sets, of which a fit in memory gives online passes their basis
+        to start from; 0 for none. By default 20,000, or what 256 MiB hold. Not where ``blocks`` are
+        given.
     checkpoint : path, optional
         File from which an interrupted fit goes on, to the same result. It stays when the fit ends.
     every : int
@@ -110,9 +119,11 @@ def stream(
     TypeError, ValueError
         As `fit` and `survey`; for a solver other than `MU`; for a checkpoint of another fit.
     """
-    solver, stop = MU() if solver is None else solver, Stop() if stop is None else stop
+    stop = Stop() if stop is None else stop
     check_types(objective, solver, stop)
-    if not isinstance(solver, MU) or isinstance(solver, Codes):
+    if solver is None and mode == "online":
+        solver = MU(inner_steps=3)
+    if not isinstance(solver, MU | None):
         raise TypeError(f"solver must be MU(...) for data that are streamed, found {solver!r}")
     if mode not in ("exact", "online"):
         raise ValueError(f"mode must be 'exact' or 'online', found {mode!r}")
@@ -124,15 +135,19 @@ def stream(
         raise ValueError("give either rank= (with key=) or blocks=")
     if key is None and (blocks is None or mode == "online"):
         raise ValueError("key= is needed: jax.random.key(0), for instance")
-    online = None
-    if mode == "online":
-        online = _online(decay, updates_per_epoch, key, solver)
+    if mode == "online" and solver is not None and solver.extrapolation:
+        raise ValueError("mode='online' takes no MU(extrapolation=...): its steps are no descent")
     if rank is not None:
         check_rank(rank)
         rank = int(rank)
     known = survey(data, chunk_rows=chunk_rows)
     require_target(objective, known)
-    run = Streamer(objective, DataSets(objective, known, chunk_rows), solver, stop, online)
+    sets = DataSets(objective, known, chunk_rows)
+    solver = default_solver(objective, sets.data) if solver is None else solver
+    online = None
+    if mode == "online":
+        online = _online(decay, updates_per_epoch, start_rows, key, sets)
+    run = Streamer(objective, sets, solver, stop, online)
     tell = (lambda _: None) if callback is None else callback
     keeper = Keeper(
         run, checkpoint, every, {"rank": str(rank), "key": _text(key), "start": _text(blocks)}
@@ -146,6 +161,8 @@ def stream(
         if type(objective).prepare_basis is not AbstractObjective.prepare_basis:
             first = None if checkpoint is None else f"{checkpoint}.background"
             drawn = _frozen(objective, known, drawn, key, chunk_rows, first, every, tell)
+        if online is not None and online.start_rows:
+            drawn = fitted(objective, sets, drawn, online.start_rows, online.seed)
         state = run.begin(drawn)
     state = _advance("fit", run, state, keeper, tell)
     if checkpoint is not None:
@@ -179,10 +196,11 @@ def _frozen(objective, known, drawn, key, chunk_rows, path, every, tell) -> PyTr
         )
     if "background" not in known:
         raise ValueError(f'{type(objective).__name__} needs data["background"]')
-    plain, own, solver, stop = plan
+    plain, own, stop = plan
     several = known["background"]
     stacked = {"target": stack(several if isinstance(several, list) else [several])}
-    run = Streamer(plain, DataSets(plain, stacked, chunk_rows), solver, stop)
+    sets = DataSets(plain, stacked, chunk_rows)
+    run = Streamer(plain, sets, default_solver(plain, sets.data), stop)
     keeper = Keeper(run, path, every, {"rank": objective.frozen, "key": _text(own)})
     state = keeper.load(objective.frozen)
     if state is None:
@@ -209,14 +227,17 @@ def _given(run: Streamer, known: dict, blocks: Blocks) -> State:
     return run.begin(blocks["basis"], run.sets.codes(blocks))
 
 
-def _online(decay: float, updates: int, key: Any, solver: MU) -> Online:
+def _online(decay: float, updates: Any, start_rows: Any, key: Any, sets: DataSets) -> Online:
     if not 0 <= decay < 1:
         raise ValueError(f"decay must be in [0, 1), found {decay!r}")
-    if isinstance(updates, bool) or not isinstance(updates, int | np.integer) or updates < 1:
-        raise ValueError(f"updates_per_epoch must be an integer of at least 1, found {updates!r}")
-    if solver.extrapolation:
-        raise ValueError("mode='online' takes no MU(extrapolation=...): its steps are no descent")
-    return Online(float(decay), int(updates), [int(a) for a in np.ravel(jax.random.key_data(key))])
+    updates = max(len(sets.jobs()) // 3, 10) if updates is None else updates
+    start_rows = sample_rows(sets) if start_rows is None else start_rows
+    whole = {"updates_per_epoch": (updates, 1), "start_rows": (start_rows, 0)}
+    for name, (value, least) in whole.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(f"{name} must be an integer of at least {least}, found {value!r}")
+    seed = [int(a) for a in np.ravel(jax.random.key_data(key))]
+    return Online(float(decay), int(updates), seed, int(start_rows))
 
 
 def _text(a: Any) -> str:

@@ -21,7 +21,7 @@ from bcnmf_jax.init import Method, check_method, require_target, start
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective, Data, reconstruct, truncate
 from bcnmf_jax.sharding import collect, shard
-from bcnmf_jax.solvers import MU, AbstractSolver
+from bcnmf_jax.solvers import AbstractSolver, default_solver
 from bcnmf_jax.split import known, number
 
 COLUMNS = 96
@@ -155,7 +155,7 @@ def sweep(
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}")
     loss = Frobenius() if loss is None else loss
-    solver, stop = MU() if solver is None else solver, Stop() if stop is None else stop
+    stop = Stop() if stop is None else stop
     if isinstance(make, AbstractObjective):
         raise TypeError("make must be a class or function that takes alpha and loss, not an object")
     widest = int(ranks.max())
@@ -164,6 +164,7 @@ def sweep(
     objective = make(alpha=alphas[0], loss=loss, **kwargs)
     check_types(objective, solver, stop)
     require_target(objective, rows)
+    solver = default_solver(objective, rows) if solver is None else solver
     width = widest + objective.extra
     batch = batch_size or default_batch(objective, rows, width)
     static = (widest, stop.looks, batch, method)

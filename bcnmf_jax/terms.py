@@ -99,14 +99,41 @@ class Term(eqx.Module):
         """What a chunk contributes to the basis' split gradient; adds over rows."""
         return self.loss.stats(rows.x, self.read(codes), self.mix(basis), rows.v)
 
-    def rescale(self, stats: Any, d: Array) -> Any:
-        """The stats after the scale ``d (K,)`` has moved from the basis to the codes.
+    def code_gram(self, basis: Array) -> Array:
+        """Matrix ``(K, K)`` of the quadratic in the codes of a row; for squared error."""
+        w = self.mix(basis)
+        reads = self.read(jnp.eye(basis.shape[0], dtype=w.dtype))
+        return reads @ self.loss.code_gram(w) @ reads.T
+
+    def basis_gram(self, stats: Any, width: int) -> Array:
+        """Matrix ``(K, K)`` of the quadratic in the basis, without the sign of what it pays."""
+        gram = self.loss.basis_gram(stats)
+        mixes = self.mix(jnp.eye(width, dtype=gram.dtype))
+        return mixes.T @ gram @ mixes
+
+    @property
+    def powers(self) -> tuple[Any, Any]:
+        """Powers by which stats are remembered: the halves of what the basis is paid for are those
+        of a tangent, which is linear."""
+        p, q = (jnp.where(jnp.asarray(self.pays) < 0, 1, p) for p in self.loss.powers)
+        return p, q
+
+    def remember(self, stats: Any, basis: PyTree) -> Any:
+        """The stats as they hold for other bases; adds over rows."""
+        return self.loss.remember(stats, self.mix(basis), self.powers)
+
+    def recall(self, kept: Any, basis: PyTree) -> Any:
+        """The stats at a basis, from what was remembered at others."""
+        return self.loss.recall(kept, self.mix(basis), self.powers)
+
+    def rescale(self, kept: Any, d: Array) -> Any:
+        """What is remembered after the scale ``d (K,)`` has moved from the basis to the codes.
 
         Exact where ``read`` selects components; elsewhere each column of what is read moves by the
         mean of its components.
         """
         d = self.read(d[None]) / self.read(jnp.ones_like(d)[None])
-        return self.loss.rescale(stats, d[0])
+        return self.loss.rescale(kept, d[0], self.powers)
 
     def basis_split(self, stats: Any, basis: PyTree) -> PyTree:
         """Split gradient of every array of the basis, times what the basis pays."""

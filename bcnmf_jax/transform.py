@@ -24,7 +24,7 @@ from bcnmf_jax.objective import (
     is_frozen,
     misfits,
 )
-from bcnmf_jax.solvers import Codes
+from bcnmf_jax.solvers import HALS, MU, quadratic
 from bcnmf_jax.terms import Term
 
 SETTLED = Stop(tol=1e-6, max_steps=200)
@@ -33,16 +33,16 @@ SETTLED = Stop(tol=1e-6, max_steps=200)
 def solve_codes(objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop) -> Blocks:
     """Blocks with the codes at their optimum for the basis; for prepared data.
 
-    One step of ``stop`` is a pass of ten updates. The problem of each row is convex (squared
-    error, KL) and its start depends on that row alone: codes of a fit are no start, since one that
-    has come to 0 would stay there.
+    One step of ``stop`` is a pass of ten updates, or sweeps (`HALS`). The problem of each row is
+    convex (squared error, KL) and its start depends on that row alone: codes of a fit are no start,
+    since one that has come to 0 would stay there.
     """
-    solver = Codes(inner_steps=10)
+    solver = (HALS if quadratic(objective, data, basis) else MU)(inner_steps=10)
     terms = objective.terms(data)
 
     def look(carry):
         old, steps, _ = carry
-        new, _ = solver.step(objective, data, old, None)
+        new, _, _ = solver.codes(objective, data, old)
         change = jnp.max(jnp.stack([relative_change(t, old, new) for t in terms]))
         return new, steps + 1, change < stop.tol
 

@@ -1,53 +1,36 @@
 """Seconds to a solution: the median time to a gap of 1 %, ours, plain MU, the published loop, NMF.
 
 The gap of a basis W is ``(V(W) - V*) / (V(start) - V*)``, V the game value (codes at their
-optimum, outside the clock), V* the best that any solver found from any start; *never* where the
-median start does not get there within the steps. FULL=1 takes 20
-starts and 1,000 steps, else 3 and 300. MIX-seq and MNIST need ``BCNMF_DATA``.
+optimum, outside the clock), V* the best that any program found from any start; *never* where the
+median start does not get there within the steps. All starts of background first share the basis of
+the background.
+FULL=1 takes 20 starts and 300 steps, else 3 and 200. MIX-seq and MNIST need ``BCNMF_DATA``.
 """
 
 import os
 import tempfile
-import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
-from jax import lax
-from sklearn.decomposition import NMF as SklearnNMF
 
 import bcnmf_jax as bj
-from bcnmf_jax.solvers import extrapolated
+from bcnmf_jax.solvers import default_solver
 from bcnmf_jax.transform import SETTLED
 from benchmarks.peer import Peer
 from benchmarks.timing import FULL, Row, machine, quiet, versions
+from benchmarks.walks import GAP, GRID, Ours, Problem, Sklearn, arrivals
+from benchmarks.walks import Path as Walk
 
-STARTS, STEPS = (20, 1000) if FULL else (3, 300)
-GRID = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30, 40, 55, 75, 100, 140, 200, 300, 420, 600, 1000)
+STARTS, STEPS = (20, 300) if FULL else (3, 200)
 LOOKS = [n for n in GRID if n <= STEPS]
-GAP = 0.01
 RANK, BACKGROUND_RANK = 5, 15
-PLAIN = bj.MU()
-FAST = {"frobenius": extrapolated(False), "kl": extrapolated(True)}
+CURVES = 3
+"""Starts of which every look is valued, for the pictures."""
 LOSSES: dict[str, bj.AbstractLoss] = {"frobenius": bj.Frobenius(), "kl": bj.KL()}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is minimised, on which data, and the program that others would use."""
-
-    name: str
-    loss: str
-    objective: Any
-    data: dict
-    peer: str | None
 
 
 def problems() -> Iterator[Problem]:
@@ -88,105 +71,61 @@ def sparse_problem(loss: str) -> Problem:
     return Problem(name, loss, bj.NMF(LOSSES[loss]), {"target": x}, "scikit-learn, sparse")
 
 
-@eqx.filter_jit
-def advance(objective, data, solver, blocks, state, count):
-    """``count`` steps."""
-    step = lambda _, c: solver.step(objective, data, *c)  # noqa: E731
-    return lax.fori_loop(0, count, step, (blocks, state))
-
-
-Path_ = list[tuple[float, np.ndarray]]
-"""Seconds since the start and the basis, at every look."""
-
-
-def walk(problem: Problem, solver: Any, start: dict) -> Path_:
-    """The basis at every look."""
-    rows = bj.prepare(problem.data)
-    found, spent, before = [], 0.0, 0
-    blocks, state = start, solver.init(problem.objective, rows, start)
-    jax.block_until_ready(advance(problem.objective, rows, solver, blocks, state, jnp.asarray(1)))
-    for steps in LOOKS:
-        clock = time.perf_counter()
-        blocks, state = jax.block_until_ready(
-            advance(problem.objective, rows, solver, blocks, state, jnp.asarray(steps - before))
-        )
-        spent, before = spent + time.perf_counter() - clock, steps
-        found.append((spent, np.asarray(blocks["basis"])))
-    return found
-
-
-def walk_sklearn(problem: Problem, start: dict) -> Path_:
-    """scikit-learn's NMF from the same start, fitted anew up to every look."""
-    x: Any = problem.data["target"]
-    if problem.peer == "scikit-learn, sparse":
-        x = scipy.sparse.csr_matrix(x)
-    kind = {"frobenius": "cd", "kl": "mu"}[problem.loss]
-    loss = {"frobenius": "frobenius", "kl": "kullback-leibler"}[problem.loss]
-    found = []
-    for steps in LOOKS:
-        model = SklearnNMF(
-            len(start["basis"]), init="custom", solver=kind, beta_loss=loss, tol=0, max_iter=steps
-        )
-        h, w = (np.array(start[k], "float32") for k in ("target", "basis"))
-        clock = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it has not converged
-            model.fit_transform(x, W=h, H=w)
-        found.append((time.perf_counter() - clock, model.components_))
-    return found
-
-
-def value(problem: Problem, basis: np.ndarray) -> float:
-    """The game value at a basis."""
-    return float(bj.game_value(problem.objective, problem.data, {"basis": basis}, stop=SETTLED))
-
-
-def arrival(values: Sequence[float], best: float, worst: float) -> int | None:
-    """The first look with a small gap; None if there is none. V may rise along a path."""
-    near = (i for i, v in enumerate(values) if v - best <= GAP * (worst - best))
-    return next(near, None)
-
-
-def median_seconds(paths: list[Path_], looks: list[int | None]) -> float:
-    """Median over starts of the seconds to the gap; infinite for one that never got there."""
-    pairs = zip(paths, looks, strict=True)
-    return float(np.median([np.inf if at is None else path[at][0] for path, at in pairs]))
+def starting(problem: Problem) -> list[dict]:
+    """The starts; components that are frozen are those of the first."""
+    objective, data = problem.objective, problem.data
+    keys = (jax.random.key(i) for i in range(STARTS))
+    starts = [bj.init(objective, data, rank=RANK, key=key) for key in keys]
+    frozen = starts[0]["basis"][RANK:]
+    return [{**s, "basis": jnp.concatenate([s["basis"][:RANK], frozen])} for s in starts]
 
 
 def measure(problem: Problem, peer_seconds: float | None, about: dict) -> list[Row]:
     """Median seconds to the gap: ours, and how many times slower plain MU and the peer are."""
-    programs: dict[str, Callable[[dict], Path_]] = {
-        "ours": lambda start: walk(problem, FAST[problem.loss], start),
-        "plain MU": lambda start: walk(problem, PLAIN, start),
-    }
+    fast = default_solver(problem.objective, bj.prepare(problem.data))
+    programs: dict[str, Ours | Sklearn] = {"ours": Ours(fast), "plain MU": Ours(bj.MU())}
     if problem.peer and problem.peer.startswith("scikit-learn"):
-        programs[problem.peer] = lambda start: walk_sklearn(problem, start)
-    starts = [
-        bj.init(problem.objective, problem.data, rank=RANK, key=jax.random.key(i))
-        for i in range(STARTS)
-    ]
-    walks: dict[str, list[Path_]] = {name: [] for name in programs}
+        programs[problem.peer] = Sklearn(sparse="sparse" in problem.peer)
+
+    def at(basis: np.ndarray) -> float:
+        found = bj.game_value(problem.objective, problem.data, {"basis": basis}, stop=SETTLED)
+        return float(found)
+
+    starts = starting(problem)
+    walks: dict[str, list[Walk]] = {name: [] for name in programs}
     for start in starts:  # in turn, so that all see the same neighbours
         for name, program in programs.items():
-            walks[name].append(program(start))
-    values = {
-        name: [[value(problem, basis) for _, basis in path] for path in paths]
-        for name, paths in walks.items()
+            walks[name].append(program.walk(problem, start, LOOKS))
+    worst = [at(np.asarray(start["basis"])) for start in starts]
+    looks, best = arrivals(walks, at, worst)
+    times = {
+        name: [
+            np.inf if look is None else programs[name].seconds(problem, path, look, LOOKS[look])
+            for path, look in zip(walks[name], looks[name], strict=True)
+        ]
+        for name in programs
     }
-    best = min(v for paths in values.values() for path in paths for v in path)
-    worst = [value(problem, np.asarray(start["basis"])) for start in starts]
-    looks = {
-        name: [arrival(v, best, w) for v, w in zip(paths, worst, strict=True)]
-        for name, paths in values.items()
-    }
-    times = {name: median_seconds(walks[name], looks[name]) for name in walks}
     if peer_seconds is not None:  # plain MU is the published update: as many iterations
-        steps = [np.inf if at is None else LOOKS[at] for at in looks["plain MU"]]
-        times["published loop"] = float(np.median(steps)) * peer_seconds
-    return list(compare(problem, times, about))
+        steps = [np.inf if look is None else LOOKS[look] for look in looks["plain MU"]]
+        times["published loop"] = [n * peer_seconds for n in steps]
+    curves = {name: curve(paths[:CURVES], at, worst, best) for name, paths in walks.items()}
+    medians = {name: float(np.median(seconds)) for name, seconds in times.items()}
+    return list(compare(problem, medians, about, curves))
 
 
-def compare(problem: Problem, times: dict[str, float], about: dict) -> Iterator[Row]:
+def curve(paths: list[Walk], at, worst: list[float], best: float) -> list[tuple[float, float]]:
+    """Median seconds and median gap at every look."""
+    found = []
+    for i in range(len(paths[0].bases)):
+        gaps = [(p.value(i, at) - best) / (w - best) for p, w in zip(paths, worst, strict=False)]
+        seconds = [p.seconds[i] for p in paths]
+        found.append((float(np.median(seconds)), float(np.median(gaps))))
+    return found
+
+
+def compare(
+    problem: Problem, times: dict[str, float], about: dict, curves: dict | None = None
+) -> Iterator[Row]:
     """Rows of ours against every other program; a target is judged only where one of both came."""
     ours = times.pop("ours")
     asked: dict[str, float | None] = {"plain MU": 2.0, "published loop": 50.0}
@@ -200,7 +139,10 @@ def compare(problem: Problem, times: dict[str, float], about: dict) -> Iterator[
         title += "" if came.all() else f" ({('ours', name)[int(came[0])]} not within the steps)"
         ratio = theirs / ours if came.all() else None
         shown = [t if ok else None for t, ok in zip((ours, theirs), came, strict=True)]
-        yield Row(title, shown[0], shown[1], ratio, text, met, f"s to {GAP:.0%}", **about)
+        drawn = {k: v for k, v in (curves or {}).items() if k in ("ours", name)}
+        yield Row(
+            title, shown[0], shown[1], ratio, text, met, f"s to {GAP:.0%}", **about, curves=drawn
+        )
 
 
 def published_seconds(problem: Problem, folder: Path) -> float:

@@ -1,4 +1,4 @@
-"""The recorded benchmarks in the pages of docs/: ``python -m benchmarks.report``."""
+"""The recorded benchmarks in the pages and figures of docs/: ``python -m benchmarks.report``."""
 
 import json
 import os
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.curves import draw
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGES = Path(__file__).parent / "results", ROOT / "docs"
@@ -61,6 +63,8 @@ def main() -> int:
         print("no page of docs/ has <!-- benchmark: NAME --> markers", file=sys.stderr)
     for page in pages:
         page.write_text(filled(page.read_text(), RESULTS))
+    if (quality := RESULTS / "quality.json").exists():
+        draw(json.loads(quality.read_text()), PAGES / "figures" / "quality.png")
     return 0 if pages else 1
 
 

@@ -45,6 +45,8 @@ class Row:
     unit : str
     machine : str
     versions : dict of str to str
+    curves : dict of str to list of (seconds, gap), optional
+        How each program came to its figure, for a picture.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Row:
     unit: str
     machine: str
     versions: Mapping[str, str]
+    curves: Mapping[str, list] = dataclasses.field(default_factory=dict)
 
 
 def alternate(

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import bcnmf_jax as bj
 from bcnmf_jax import objective as core
@@ -108,7 +109,9 @@ def permutations_change_nothing(row, loss, seed):
     flip = lambda w: w[components][:, ::-1]  # noqa: E731
     start["basis"] = jax.tree.map(flip, blocks["basis"])
     stop = bj.Stop(tol=0.0, max_steps=20)
-    one, two = bj.fit(made, data, blocks, stop=stop), bj.fit(made, moved, start, stop=stop)
+    # Coordinate descent takes components in turn: another order is another path.
+    go = lambda data, blocks: bj.fit(made, data, blocks, solver=bj.MU(), stop=stop)  # noqa: E731
+    one, two = go(data, blocks), go(moved, start)
     same(jax.tree.map(flip, one.blocks["basis"]), two.blocks["basis"], 1e-9)
     np.testing.assert_allclose(one.costs["basis"], two.costs["basis"], rtol=1e-9)
 
@@ -130,6 +133,8 @@ def solver_keeps_its_promises(row, loss, solver, seed):
     """Blocks stay nonnegative and finite, zeros stay zero, steps are counted."""
     made, data, blocks = problem(row, loss, seed, rank=4)
     blocks = core.truncate(made, blocks, 3)
+    if refuses(made, data, blocks, solver):
+        return
     f = bj.fit(made, data, blocks, solver=solver, stop=bj.Stop(tol=0.0, max_steps=3, every=2))
     for before, after in zip(*map(jax.tree.leaves, (blocks, f.blocks)), strict=True):
         assert bool(jnp.all(after >= 0)) and bool(jnp.all(jnp.isfinite(after)))
@@ -153,9 +158,23 @@ def every_set_transforms_alone(row, loss, seed):
 def jit_equals_eager(row, loss, solver, seed):
     """One step, operation by operation, is the compiled step."""
     made, data, blocks = problem(row, loss, seed)
+    if refuses(made, data, blocks, solver):
+        return
     state = solver.init(made, data, blocks)
     compiled = eqx.filter_jit(solver.step)(made, data, blocks, state)[0]
     same(compiled, solver.step(made, data, blocks, state)[0], 1e-10)
+
+
+def refuses(made, data, blocks, solver):
+    """Coordinate descent takes quadratics alone, and says so."""
+    if not isinstance(solver, bj.HALS):
+        return False
+    plain = not isinstance(blocks["basis"], dict) and not made.penalties
+    if plain and isinstance(made.loss, bj.Frobenius):
+        return False
+    with pytest.raises(TypeError, match="HALS needs squared error"):
+        solver.init(made, data, blocks)
+    return True
 
 
 def same(one, two, tolerance):

@@ -91,6 +91,8 @@ SOLVERS: dict[str, Any] = {
     "mu inner": bj.MU(inner_steps=3),
     "mu extrapolated": bj.MU(extrapolation=0.9),
     "mu chunks": bj.MU(chunk=7),
+    "hals": bj.HALS(),
+    "hals plain": bj.HALS(inner_steps=1, extrapolation=0.0, chunk=7),
     "adam projected": bj.Optax(optax.adam(1e-2)),
     "adam softplus": bj.Optax(optax.adam(1e-2), "softplus"),
     "adamw projected": bj.Optax(optax.adamw(1e-2, weight_decay=0.5)),

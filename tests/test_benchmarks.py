@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import quality, report
+from benchmarks import quality, report, walks
 
 ROW = {
     "name": "a fit", "ours": 0.0123456, "peer": None, "ratio": 2.0, "target": ">= 2", "met": True,
@@ -32,7 +32,7 @@ def test_arrival_is_the_first_look_with_a_small_gap(first):
     values = [2.0 if first is None or i < first else -2.99 for i in range(7)]
     if first == 3:
         values[5] = 2.0  # V may rise again
-    assert quality.arrival(values, best=-3.0, worst=7.0) == first
+    assert walks.arrival(values.__getitem__, 7, best=-3.0, worst=7.0) == first
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,8 @@ NMF_AT_ZERO = {k: r for k, r in OBJECTIVES.items() if r.nmf_at_zero}
 def test_alpha_zero_is_nmf(row, loss):
     made, data, blocks = contracts.problem(row, loss, alpha=0.0)
     stop = bj.Stop(tol=0.0, max_steps=20)
-    have = bj.fit(made, data, blocks, stop=stop)
-    want = bj.fit(bj.NMF(loss), data, blocks, stop=stop)
+    have = bj.fit(made, data, blocks, solver=bj.MU(), stop=stop)
+    want = bj.fit(bj.NMF(loss), data, blocks, solver=bj.MU(), stop=stop)
     contracts.same(have.blocks["basis"], want.blocks["basis"], 1e-10)
     contracts.same(have.blocks["target"], want.blocks["target"], 1e-10)
 

@@ -12,7 +12,7 @@ from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.objectives.contrastive import Contrastive, backgrounds, check_alpha, check_rank
 from bcnmf_jax.objectives.nmf import NMF
 from bcnmf_jax.penalties import AbstractPenalty
-from bcnmf_jax.solvers import extrapolated
+from bcnmf_jax.solvers import default_solver
 from bcnmf_jax.split import number
 from bcnmf_jax.terms import Rows
 
@@ -56,10 +56,9 @@ class BackgroundFirst(AbstractObjective):
     def terms(self, data):
         return Contrastive(alpha=self.alpha, loss=self.loss).terms(data)
 
-    def frozen_fit(self, key, v=None):
-        solver = extrapolated(self.loss.reconstructs(v))
+    def frozen_fit(self, key):
         own = jax.random.fold_in(key, 2**31 - 3)
-        return NMF(loss=self.loss), own, solver, Stop(tol=1e-4, max_steps=300)
+        return NMF(loss=self.loss), own, Stop(tol=1e-4, max_steps=300)
 
     def prepare_basis(self, data, basis, key):
         """The drawn basis with NMF of the background (all of them stacked) in its last rows."""
@@ -73,7 +72,8 @@ class BackgroundFirst(AbstractObjective):
             full = [jnp.broadcast_to(v, (v.shape[0], wide)) for v in full]
             weights = jnp.concatenate(full)
         stacked = {"target": Rows(jnp.concatenate([r.x for r in rows]), weights)}
-        plain, own, solver, stop = self.frozen_fit(key, weights)
+        plain, own, stop = self.frozen_fit(key)
+        solver = default_solver(plain, stacked)
         blocks = start(plain, stacked, self.background_rank, own, "random")
         found = run(plain, stacked, blocks, solver, stop, stop.looks)
         count = basis.shape[0] - self.background_rank

@@ -1,5 +1,7 @@
 """The published contrast: one basis, rewarded by the target and repelled by the background."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -66,6 +68,7 @@ class Contrastive(AbstractObjective):
     error, program k leaves the basis near ``alpha_k = mean(h_k^2) / mean(g_k^2)``.
     """
 
+    subtractive: ClassVar[bool] = True
     alpha: Array = eqx.field(default=1.0, converter=number)
     loss: AbstractLoss = eqx.field(default_factory=Frobenius)
     penalties: tuple[AbstractPenalty, ...] = ()

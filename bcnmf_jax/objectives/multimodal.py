@@ -39,6 +39,7 @@ class Multimodal(AbstractObjective):
     penalties: tuple[AbstractPenalty, ...] = ()
 
     modalities: ClassVar[bool] = True
+    subtractive: ClassVar[bool] = True
     several_backgrounds: ClassVar[bool] = False
 
     def __check_init__(self):

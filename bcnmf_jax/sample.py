@@ -1,0 +1,65 @@
+"""A sample of data sets that are read chunk by chunk, and the start that a fit of it gives."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from bcnmf_jax.fit import Stop, fit_prepared
+from bcnmf_jax.init import start_all_codes
+from bcnmf_jax.objective import AbstractObjective, Data
+from bcnmf_jax.parts import DataSets
+from bcnmf_jax.solvers import default_solver
+from bcnmf_jax.sources import fill
+from bcnmf_jax.survey import sources
+from bcnmf_jax.terms import Rows
+
+ROWS, BYTES = 20_000, 2**28
+"""Most rows of a sample, and most bytes of its dense values."""
+PIECE = 32
+"""Neighbouring rows that are read at once."""
+STOP = Stop(tol=1e-4, max_steps=200)
+
+
+def sample_rows(sets: DataSets) -> int:
+    """Rows of a sample, by default."""
+    width = sum(source.shape[1] for source in jax.tree.leaves(sets.reader.sets[0]))
+    return min(ROWS, BYTES // (width * np.dtype(sets.dtype).itemsize))
+
+
+def sample(sets: DataSets, rows: int, seed: list[int]) -> Data:
+    """About ``rows`` rows, from every data set as large a share, in pieces from all over it."""
+    data: Data = {}
+    total = sum(part.samples for part in sets.parts)
+    for number, part in enumerate(sets.parts):
+        pieces = -(-part.samples // PIECE)
+        count = min(-(-rows * part.samples // (total * PIECE)), pieces)
+        drawn = np.random.default_rng([*seed, number]).permutation(pieces)[:count]
+        starts = np.sort(drawn) * PIECE
+
+        def read(source, starts=starts):
+            ends = np.minimum(starts + PIECE, source.shape[0])
+            sizes = ends - starts
+            x = np.empty((sizes.sum(), source.shape[1]), sets.dtype)
+            for end, size, at in zip(ends, sizes, np.cumsum(sizes), strict=True):
+                fill(source, end - size, end, x[at - size : at])
+            return Rows(jnp.asarray(x))
+
+        found = jax.tree.map(read, sources(part.known))
+        if part.index is None:
+            data[part.name] = found
+        else:
+            data.setdefault(part.name, []).append(found)
+    return data
+
+
+def fitted(
+    objective: AbstractObjective, sets: DataSets, basis: PyTree, rows: int, seed: list[int]
+) -> PyTree:
+    """The basis after a fit in memory of a sample, from the basis that is given."""
+    data = sample(sets, rows, seed)
+    blocks = {"basis": basis} | start_all_codes(objective, data, basis)
+    solver = default_solver(objective, data)
+    return fit_prepared(objective, data, blocks, solver, STOP, STOP.looks).blocks["basis"]

@@ -1,0 +1,151 @@
+"""Programs that walk from a start to a solution, and what the game is worth along the way."""
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from jax import lax
+from sklearn.decomposition import NMF as SklearnNMF
+
+import bcnmf_jax as bj
+
+GRID = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30, 40, 55, 75, 100, 140, 200, 300, 420, 600)
+GAP = 0.01
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is minimised, on which data, and the program that others would use."""
+
+    name: str
+    loss: str
+    objective: Any
+    data: dict
+    peer: str | None
+
+
+@dataclass
+class Path:
+    """Seconds since the start and the basis, at every look; values are filled in as asked for."""
+
+    start: dict
+    seconds: list[float]
+    bases: list[np.ndarray]
+    values: dict[int, float] = field(default_factory=dict)
+
+    def value(self, look: int, at: Callable[[np.ndarray], float]) -> float:
+        """The game value at a look (-1 for the last)."""
+        look %= len(self.bases)
+        if look not in self.values:
+            self.values[look] = at(self.bases[look])
+        return self.values[look]
+
+
+@eqx.filter_jit
+def advance(objective, data, solver, blocks, state, count):
+    """``count`` steps."""
+    step = lambda _, c: solver.step(objective, data, *c)  # noqa: E731
+    return lax.fori_loop(0, count, step, (blocks, state))
+
+
+class Ours:
+    """One of this package's solvers."""
+
+    def __init__(self, solver: Any):
+        self.solver = solver
+
+    def walk(self, problem: Problem, start: dict, looks: Sequence[int]) -> Path:
+        """The basis at every look, and the seconds to it."""
+        rows, solver = bj.prepare(problem.data), self.solver
+        path, spent, before = Path(start, [], []), 0.0, 0
+        blocks, state = start, solver.init(problem.objective, rows, start)
+        one = jnp.asarray(1)
+        jax.block_until_ready(advance(problem.objective, rows, solver, blocks, state, one))
+        for steps in looks:
+            count = jnp.asarray(steps - before)
+            clock = time.perf_counter()
+            blocks, state = jax.block_until_ready(
+                advance(problem.objective, rows, solver, blocks, state, count)
+            )
+            spent, before = spent + time.perf_counter() - clock, steps
+            path.seconds.append(spent)
+            path.bases.append(np.asarray(blocks["basis"]))
+        return path
+
+    def seconds(self, problem: Problem, path: Path, look: int, steps: int) -> float:
+        """Seconds to a look."""
+        return path.seconds[look]
+
+
+class Sklearn:
+    """scikit-learn's NMF: coordinate descent for squared error, multiplicative updates for KL."""
+
+    def __init__(self, sparse: bool):
+        self.sparse = sparse
+
+    def fit(self, problem: Problem, start: dict, steps: int) -> tuple[float, dict]:
+        """Seconds of a fit from a start, and where it ends."""
+        x: Any = problem.data["target"]
+        x = scipy.sparse.csr_matrix(x) if self.sparse else x
+        kind = {"frobenius": "cd", "kl": "mu"}[problem.loss]
+        loss = {"frobenius": "frobenius", "kl": "kullback-leibler"}[problem.loss]
+        model = SklearnNMF(
+            len(start["basis"]), init="custom", solver=kind, beta_loss=loss, tol=0, max_iter=steps
+        )
+        h, w = (np.array(start[k], "float32") for k in ("target", "basis"))
+        clock = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it has not converged
+            h = model.fit_transform(x, W=h, H=w)
+        return time.perf_counter() - clock, {"target": h, "basis": model.components_}
+
+    def walk(self, problem: Problem, start: dict, looks: Sequence[int]) -> Path:
+        """Look after look, each from where the last one ended: both solvers have no memory."""
+        path, at, spent, before = Path(start, [], []), start, 0.0, 0
+        for steps in looks:
+            took, at = self.fit(problem, at, steps - before)
+            spent, before = spent + took, steps
+            path.seconds.append(spent)
+            path.bases.append(at["basis"])
+        return path
+
+    def seconds(self, problem: Problem, path: Path, look: int, steps: int) -> float:
+        """Seconds of one fit to a look, without the calls in between."""
+        return min(path.seconds[look], self.fit(problem, path.start, steps)[0])
+
+
+def arrival(values: Callable[[int], float], count: int, best: float, worst: float) -> int | None:
+    """The first look with a small gap; None if there is none. V may rise along a path."""
+    near = (i for i in range(count) if values(i) - best <= GAP * (worst - best))
+    return next(near, None)
+
+
+def arrivals(
+    paths: dict[str, list[Path]], at: Callable[[np.ndarray], float], worst: Sequence[float]
+) -> tuple[dict[str, list[int | None]], float]:
+    """For every program and start the look at which it arrives, and the best value of all.
+
+    Values are taken from the first look to the arrival, and at the end; what is found lower on the
+    way is the new best.
+    """
+    every = [path for many in paths.values() for path in many]
+    for path in every:
+        path.value(-1, at)
+    while True:
+        best = min(min(path.values.values()) for path in every)
+        found = {
+            name: [
+                arrival(lambda i, p=p: p.value(i, at), len(p.bases), best, w)
+                for p, w in zip(many, worst, strict=True)
+            ]
+            for name, many in paths.items()
+        }
+        if min(min(path.values.values()) for path in every) >= best:
+            return found, best
