@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from bcnmf_jax.checks import ConstantFeatureWarning, DataWarning, ScaleWarning
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import RESULTS, Fit, Stop, fit, result_name
+from bcnmf_jax.gradient import Optax
 from bcnmf_jax.init import init
 from bcnmf_jax.losses import KL, AbstractLoss, Beta, Frobenius, NegativeBinomial
 from bcnmf_jax.objective import AbstractObjective
@@ -20,7 +21,7 @@ from bcnmf_jax.objectives import (
 from bcnmf_jax.penalties import L1, L2, AbstractPenalty, Overlap
 from bcnmf_jax.readers import BackedRows, SparseRows, source
 from bcnmf_jax.sharding import row_mesh, shard
-from bcnmf_jax.solvers import HALS, MU, AbstractSolver, Optax
+from bcnmf_jax.solvers import HALS, MU, AbstractSolver
 from bcnmf_jax.split import Split
 from bcnmf_jax.stream import Progress, stream
 from bcnmf_jax.stream_read import stream_transform, stream_value

@@ -21,8 +21,10 @@ def _weigh(a: Array, v: Array | None) -> Array:
     return a if v is None else a * v
 
 
-def _power(w: Array, power: Any) -> Array:
+def _power(w: Array, power: Any) -> Array | int:
     """``w ** power``, finite where ``w`` is 0."""
+    if isinstance(power, int) and power == 0:
+        return 1
     return jnp.maximum(w, 1e-18) ** jnp.asarray(power, w.dtype)
 
 
@@ -127,8 +129,8 @@ class AbstractLoss(eqx.Module):
 
     def rescale(self, kept: Any, d: Array, powers: tuple[Any, Any]) -> Any:
         """What `remember` gives for codes ``h * d`` and the basis ``w / d``, for ``d (k,)``."""
-        p, q = powers
-        return Split(kept.pos * d[:, None] ** p, kept.neg * d[:, None] ** q)
+        p, q = (_power(d[:, None], power) for power in powers)
+        return Split(kept.pos * p, kept.neg * q)
 
     def reconstructs(self, v: Array | None) -> bool:
         """Whether the gradients form the reconstruction, an array of the data's size."""

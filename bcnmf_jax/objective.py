@@ -28,8 +28,8 @@ class AbstractObjective(eqx.Module):
     the codes ``(rows, K)`` of each data set under the name of that data set. K counts the rank's
     components first and then ``extra`` shared or frozen ones.
 
-    A component that is 0 at the start stays 0 under every solver: so ranks, and components that a
-    data set may not use, are masked.
+    A component that is 0 at the start, in basis and codes, stays 0 under every solver: so ranks are
+    masked. What a data set may not use its terms do not `read`.
     """
 
     loss: eqx.AbstractVar[AbstractLoss]
@@ -191,7 +191,7 @@ def visit_rows(group: list[Term], codes: Array, basis: PyTree, update, chunk: in
     )
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     if chunk is None:
-        chunk = default_chunk(group) if reconstruct(group) else codes.shape[0]
+        chunk = default_chunk(group) if reconstruct(group) else max(codes.shape[0], 1)
     stats, out = scan_rows(visit, zeros, (rows, codes), chunk)
     return out, stats
 

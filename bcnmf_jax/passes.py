@@ -22,7 +22,7 @@ from bcnmf_jax.objective import (
     misfits,
 )
 from bcnmf_jax.parts import Part
-from bcnmf_jax.solvers import MU
+from bcnmf_jax.solvers import AbstractAlternating
 from bcnmf_jax.survey import is_known
 from bcnmf_jax.terms import is_rows
 
@@ -38,7 +38,7 @@ def _with_unit(basis: PyTree) -> Blocks:
 @eqx.filter_jit
 def visit(
     objective: AbstractObjective,
-    solver: MU,
+    solver: AbstractAlternating,
     data: Data,
     basis: PyTree | None,
     ahead: PyTree,
@@ -63,7 +63,7 @@ def visit(
 @eqx.filter_jit
 def learn(
     objective: AbstractObjective,
-    solver: MU,
+    solver: AbstractAlternating,
     data: Data,
     basis: PyTree,
     ahead: PyTree,
@@ -89,11 +89,10 @@ def learn(
     terms, sums = objective.terms(data), None
     if memory is not None:
         old, seen, decay = memory
-        kept = [jax.tree.map(lambda m: decay.astype(m.dtype) * m, one) for one in old]
-        both = zip(terms, kept, stats, strict=True)
-        sums = [
-            m if s is None else jax.tree.map(jnp.add, m, t.remember(s, ahead)) for t, m, s in both
-        ]
+        grow = lambda m, new: decay.astype(m.dtype) * m + new  # noqa: E731
+        both = zip(terms, old, stats, strict=True)
+        # A data set of which no row was visited keeps its sums, and their share, as they are.
+        sums = [m if s is None else jax.tree.map(grow, m, t.remember(s, ahead)) for t, m, s in both]
         stats = [
             jax.tree.map(lambda m, n=n: m / n.astype(m.dtype), t.recall(one, ahead))
             for t, one, n in zip(terms, sums, seen, strict=True)

@@ -15,7 +15,7 @@ import bcnmf_jax.checkpoint as checkpoint
 from bcnmf_jax.streamer import State, Streamer
 from bcnmf_jax.survey import is_known
 
-FORMAT = 1
+FORMAT = 2
 """Changes with the layout of `State`."""
 
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from bcnmf_jax.fit import Stop, fit_prepared
+from bcnmf_jax.fit import Stop, fit_prepared, result_name
 from bcnmf_jax.init import start_all_codes
-from bcnmf_jax.objective import AbstractObjective, Data
+from bcnmf_jax.objective import AbstractObjective, Data, is_frozen
 from bcnmf_jax.parts import DataSets
 from bcnmf_jax.solvers import default_solver
 from bcnmf_jax.sources import fill
@@ -18,13 +18,17 @@ from bcnmf_jax.terms import Rows
 
 ROWS, BYTES = 20_000, 2**28
 """Most rows of a sample, and most bytes of its dense values."""
+GIVEN = 0.05
+"""Share of the given basis in the start that a sample's fit gives."""
 PIECE = 32
 """Neighbouring rows that are read at once."""
 STOP = Stop(tol=1e-4, max_steps=200)
 
 
-def sample_rows(sets: DataSets) -> int:
-    """Rows of a sample, by default."""
+def sample_rows(objective: AbstractObjective, sets: DataSets) -> int:
+    """Rows of a sample, by default: none under a penalty, which would weigh more on fewer rows."""
+    if objective.penalties or objective.basis_powers:
+        return 0
     width = sum(source.shape[1] for source in jax.tree.leaves(sets.reader.sets[0]))
     return min(ROWS, BYTES // (width * np.dtype(sets.dtype).itemsize))
 
@@ -58,8 +62,16 @@ def sample(sets: DataSets, rows: int, seed: list[int]) -> Data:
 def fitted(
     objective: AbstractObjective, sets: DataSets, basis: PyTree, rows: int, seed: list[int]
 ) -> PyTree:
-    """The basis after a fit in memory of a sample, from the basis that is given."""
+    """The basis after a fit in memory of a sample, from the basis that is given, of which a share
+    stays: what no row of the sample has may be in others, and updates do not leave 0. The basis as
+    it is given where that fit fails or collapses.
+    """
     data = sample(sets, rows, seed)
     blocks = {"basis": basis} | start_all_codes(objective, data, basis)
     solver = default_solver(objective, data)
-    return fit_prepared(objective, data, blocks, solver, STOP, STOP.looks).blocks["basis"]
+    found = fit_prepared(objective, data, blocks, solver, STOP, STOP.looks)
+    if result_name(found.result) not in ("converged", "max_steps"):
+        return basis
+    keep = lambda w: jnp.where(is_frozen(objective, w.shape[0]), 1, GIVEN)  # noqa: E731
+    mix = lambda new, w: (1 - keep(w)) * new + keep(w) * w  # noqa: E731
+    return jax.tree.map(mix, found.blocks["basis"], basis)

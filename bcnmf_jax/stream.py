@@ -20,7 +20,7 @@ from bcnmf_jax.parts import DataSets
 from bcnmf_jax.passes import normalise
 from bcnmf_jax.resume import Keeper, digest
 from bcnmf_jax.sample import fitted, sample_rows
-from bcnmf_jax.solvers import MU, default_solver
+from bcnmf_jax.solvers import MU, AbstractAlternating, default_solver
 from bcnmf_jax.sources import CHUNK_ROWS, Online
 from bcnmf_jax.streamer import State, Streamer
 from bcnmf_jax.survey import is_known, stack, survey
@@ -56,7 +56,7 @@ def stream(
     rank: int | None = None,
     blocks: Blocks | None = None,
     key: Key | None = None,
-    solver: MU | None = None,
+    solver: AbstractAlternating | None = None,
     stop: Stop | None = None,
     chunk_rows: int = CHUNK_ROWS,
     mode: Literal["exact", "online"] = "exact",
@@ -84,7 +84,7 @@ def stream(
         A start: a basis, and codes or not.
     key : jax.random.key
         Of the start, and of the order of chunks in online passes.
-    solver : MU
+    solver : MU or HALS
         By default that of `fit`; of online passes ``MU(inner_steps=3)``.
     stop : Stop
         A step is a pass over all rows.
@@ -100,8 +100,8 @@ def stream(
         Updates in an online pass; by default one for three chunks, and at least 10.
     start_rows : int, optional
         Rows, from all over the data sets, of which a fit in memory gives online passes their basis
-        to start from; 0 for none. By default 20,000, or what 256 MiB hold. Not where ``blocks`` are
-        given.
+        to start from; 0 for none. By default 20,000, or what 256 MiB hold, and none under a
+        penalty. Not where ``blocks`` are given.
     checkpoint : path, optional
         File from which an interrupted fit goes on, to the same result. It stays when the fit ends.
     every : int
@@ -123,7 +123,7 @@ def stream(
     check_types(objective, solver, stop)
     if solver is None and mode == "online":
         solver = MU(inner_steps=3)
-    if not isinstance(solver, MU | None):
+    if not isinstance(solver, AbstractAlternating | None):
         raise TypeError(f"solver must be MU(...) for data that are streamed, found {solver!r}")
     if mode not in ("exact", "online"):
         raise ValueError(f"mode must be 'exact' or 'online', found {mode!r}")
@@ -136,7 +136,9 @@ def stream(
     if key is None and (blocks is None or mode == "online"):
         raise ValueError("key= is needed: jax.random.key(0), for instance")
     if mode == "online" and solver is not None and solver.extrapolation:
-        raise ValueError("mode='online' takes no MU(extrapolation=...): its steps are no descent")
+        raise ValueError(
+            "mode='online' needs a solver with extrapolation=0: its steps are no descent"
+        )
     if rank is not None:
         check_rank(rank)
         rank = int(rank)
@@ -146,7 +148,7 @@ def stream(
     solver = default_solver(objective, sets.data) if solver is None else solver
     online = None
     if mode == "online":
-        online = _online(decay, updates_per_epoch, start_rows, key, sets)
+        online = _online(objective, sets, decay, updates_per_epoch, start_rows, key)
     run = Streamer(objective, sets, solver, stop, online)
     tell = (lambda _: None) if callback is None else callback
     keeper = Keeper(
@@ -227,11 +229,13 @@ def _given(run: Streamer, known: dict, blocks: Blocks) -> State:
     return run.begin(blocks["basis"], run.sets.codes(blocks))
 
 
-def _online(decay: float, updates: Any, start_rows: Any, key: Any, sets: DataSets) -> Online:
+def _online(
+    objective, sets: DataSets, decay: float, updates: Any, start_rows: Any, key: Any
+) -> Online:
     if not 0 <= decay < 1:
         raise ValueError(f"decay must be in [0, 1), found {decay!r}")
     updates = max(len(sets.jobs()) // 3, 10) if updates is None else updates
-    start_rows = sample_rows(sets) if start_rows is None else start_rows
+    start_rows = sample_rows(objective, sets) if start_rows is None else start_rows
     whole = {"updates_per_epoch": (updates, 1), "start_rows": (start_rows, 0)}
     for name, (value, least) in whole.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:

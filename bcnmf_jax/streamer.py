@@ -13,7 +13,7 @@ import bcnmf_jax.passes as passes
 from bcnmf_jax.fit import RESULTS, Fit, Stop
 from bcnmf_jax.objective import AbstractObjective, Blocks, assemble
 from bcnmf_jax.parts import DataSets, Part
-from bcnmf_jax.solvers import MU
+from bcnmf_jax.solvers import AbstractAlternating
 from bcnmf_jax.sources import Online
 from bcnmf_jax.survey import is_known
 from bcnmf_jax.terms import Rows
@@ -42,7 +42,7 @@ class Streamer:
         self,
         objective: AbstractObjective,
         sets: DataSets,
-        solver: MU,
+        solver: AbstractAlternating,
         stop: Stop,
         online: Online | None = None,
     ):
@@ -149,7 +149,8 @@ class Streamer:
         new = [[n / p.samples] * len(p.terms) for n, p in zip(seen, self.sets.parts, strict=True)]
         shares = zip(memory[1], self.sets.by_term(new), strict=True)
         decay = jnp.asarray(self.online.decay, self.sets.dtype)
-        return memory[0], [decay * old + share for old, share in shares], decay
+        grown = [decay * old + share if share else old for old, share in shares]
+        return memory[0], grown, decay
 
     def _look(self, s: State) -> State:
         """Trace and stopping rule, as in a fit in memory."""

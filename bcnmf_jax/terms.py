@@ -115,7 +115,10 @@ class Term(eqx.Module):
     def powers(self) -> tuple[Any, Any]:
         """Powers by which stats are remembered: the halves of what the basis is paid for are those
         of a tangent, which is linear."""
-        p, q = (jnp.where(jnp.asarray(self.pays) < 0, 1, p) for p in self.loss.powers)
+        repelled = jnp.asarray(self.pays) < 0
+        # A power of 1 stays a number: then a sum that is not as wide as the basis stays one, too.
+        known = lambda p: isinstance(p, int) and p == 1  # noqa: E731
+        p, q = (p if known(p) else jnp.where(repelled, 1, p) for p in self.loss.powers)
         return p, q
 
     def remember(self, stats: Any, basis: PyTree) -> Any:

@@ -1,5 +1,9 @@
 """Programs compiled: other values of alpha, seeds and data must compile nothing new."""
 
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -48,6 +52,35 @@ def _sweep(data, alphas: tuple[float, ...], seed: int):
     ).blocks
 
 
+def first_fit() -> float:
+    """Seconds of a first fit in this process, with compiling."""
+    rng = np.random.default_rng(0)
+    data = {k: rng.gamma(1.0, 1.0, (301, 81)).astype("float32") for k in ("target", "background")}
+    clock = time.perf_counter()
+    jax.block_until_ready(_fit(data, 0.5, 0))
+    return time.perf_counter() - clock
+
+
+def from_disk(about: dict) -> Row:
+    """The first fit of a process, with and without programs that another has left on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        kept = {
+            "JAX_COMPILATION_CACHE_DIR": folder,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        without, with_them = (
+            float(
+                subprocess.run(
+                    [sys.executable, "-m", "benchmarks.compile"], env={**os.environ, **kept},
+                    check=True, stdout=subprocess.PIPE, text=True,
+                ).stdout
+            )
+            for _ in range(2)
+        )  # fmt: skip
+    name, ratio = "first fit of a process, programs from disk", without / with_them
+    return Row(name, with_them, without, ratio, "> 1", ratio > 1, "s", **about)
+
+
 def rows() -> list[Row]:
     """Compilations of a first fit and a first sweep, and of the same with other values."""
     rng = np.random.default_rng(0)
@@ -85,4 +118,8 @@ def rows() -> list[Row]:
         name = f"init and fit of a new shape, {type(loss).__name__}: compiling"
         met = took <= SECONDS
         found.append(Row(name, took, None, None, f"<= {SECONDS:g}", met, "s", **about))
-    return found
+    return [*found, from_disk(about)]
+
+
+if __name__ == "__main__":
+    print(first_fit())

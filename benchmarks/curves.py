@@ -20,6 +20,8 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     for row in rows:
         if row.get("curves"):
             panels.setdefault(row["name"].partition(": ")[0], {}).update(row["curves"])
+    if not panels:
+        return
     lines = -(-len(panels) // COLUMNS)
     figure, axes = plt.subplots(
         lines, COLUMNS, figsize=(11, 2.1 * lines), layout="constrained", squeeze=False

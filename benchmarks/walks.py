@@ -16,7 +16,7 @@ from sklearn.decomposition import NMF as SklearnNMF
 
 import bcnmf_jax as bj
 
-GRID = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30, 40, 55, 75, 100, 140, 200, 300, 420, 600)
+GRID = (1, 2, 3, 4, 6, 8, 10, 13, 17, 22, 30, 40, 55, 75, 100, 140, 200, 300)
 GAP = 0.01
 
 
@@ -122,22 +122,30 @@ class Sklearn:
 
 
 def arrival(values: Callable[[int], float], count: int, best: float, worst: float) -> int | None:
-    """The first look with a small gap; None if there is none. V may rise along a path."""
+    """The first look with a small gap; None if there is none, or if the end has no small gap."""
+    if values(count - 1) - best > GAP * (worst - best):
+        return None
     near = (i for i in range(count) if values(i) - best <= GAP * (worst - best))
     return next(near, None)
 
 
 def arrivals(
-    paths: dict[str, list[Path]], at: Callable[[np.ndarray], float], worst: Sequence[float]
+    paths: dict[str, list[Path]],
+    at: Callable[[np.ndarray], float],
+    worst: Sequence[float],
+    whole: int = 0,
 ) -> tuple[dict[str, list[int | None]], float]:
     """For every program and start the look at which it arrives, and the best value of all.
 
-    Values are taken from the first look to the arrival, and at the end; what is found lower on the
-    way is the new best.
+    Values are taken from the first look to the arrival, and at the end (of the first ``whole``
+    starts at every look); what is found lower on the way is the new best.
     """
     every = [path for many in paths.values() for path in many]
     for path in every:
         path.value(-1, at)
+    for path in [path for many in paths.values() for path in many[:whole]]:
+        for look in range(len(path.bases)):
+            path.value(look, at)
     while True:
         best = min(min(path.values.values()) for path in every)
         found = {

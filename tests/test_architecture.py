@@ -12,8 +12,9 @@ import bcnmf_jax as bj
 ROOT = Path(bj.__file__).parent
 CORE = (
     "split", "losses", "penalties", "terms", "chunks", "checks", "data", "sharding", "objective",
-    "change", "init", "solvers", "diagnostics", "fit", "transform", "objectives", "sweep",
-    "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "stream",
+    "change", "init", "solvers", "gradient", "diagnostics", "fit", "transform", "objectives",
+    "sweep",
+    "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "sample", "stream",
     "stream_read",
 )  # fmt: skip
 CORE_PACKAGES = {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy"}

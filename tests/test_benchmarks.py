@@ -31,8 +31,10 @@ def test_page_is_filled_from_recorded_rows(tmp_path):
 def test_arrival_is_the_first_look_with_a_small_gap(first):
     values = [2.0 if first is None or i < first else -2.99 for i in range(7)]
     if first == 3:
-        values[5] = 2.0  # V may rise again
+        values[5] = 2.0  # V may rise on the way
     assert walks.arrival(values.__getitem__, 7, best=-3.0, worst=7.0) == first
+    gone = [*values[:-1], 2.0]
+    assert walks.arrival(gone.__getitem__, 7, best=-3.0, worst=7.0) is None
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,7 @@ def test_rows_that_fill_up_a_chunk_add_exactly_nothing(x64, loss):
         ({"mode": "batch"}, ValueError, "mode"),
         ({"mode": "online", "decay": 1.0}, ValueError, "decay"),
         ({"mode": "online", "updates_per_epoch": 0}, ValueError, "updates_per_epoch"),
+        ({"mode": "online", "start_rows": -1}, ValueError, "start_rows"),
         ({"mode": "online", "solver": bj.MU(extrapolation=0.5)}, ValueError, "extrapolation"),
         ({"solver": bj.Optax(None)}, TypeError, "MU"),  # pyright: ignore
         ({"rank": None, "blocks": {"basis": np.ones((2, 5))}}, ValueError, "features"),
@@ -178,7 +179,16 @@ def test_online_passes_come_near_sooner():
     value = lambda f: float(bj.stream_value(made, data, f.blocks, stop=bj.Stop(1e-4, 20)))  # noqa: E731
     values = {
         mode: value(
-            bj.stream(made, data, rank=4, key=KEY, stop=bj.Stop(0.0, 8), mode=mode, chunk_rows=50)
+            bj.stream(
+                made,
+                data,
+                rank=4,
+                key=KEY,
+                stop=bj.Stop(0.0, 8),
+                mode=mode,
+                chunk_rows=50,
+                start_rows=0,
+            )
         )
         for mode in ("exact", "online")
     }
