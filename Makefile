@@ -14,8 +14,8 @@ PY := $(VENV)/bin/python
 # All that tests, experiments and the command line import.
 EXTRAS := bio,experiments,cli
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-# The others are restarts, stream, sharding, quality and gpu: make bench BENCHMARKS=quality
-BENCHMARKS ?= compile iteration
+# All but gpu, which needs an accelerator; some of them: make bench BENCHMARKS="compile quality"
+BENCHMARKS ?= compile iteration restarts stream quality sharding
 SOURCES := bcnmf_jax experiments benchmarks tests
 
 .DEFAULT_GOAL := help
