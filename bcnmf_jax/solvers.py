@@ -223,7 +223,7 @@ class HALS(AbstractAlternating):
     The misfits that the basis pays for are quadratics, of which each component takes its minimum
     given the others. Those that it is paid for are concave: their tangent is bounded by a quadratic
     of every entry, as multiplicative updates bound it, which keeps the steps short where a
-    background works against them. Without a background this is HALS, some ten times fewer passes
+    background works against them. Without a background this is HALS, with far fewer passes
     than multiplicative updates; against a strong contrast `MU` gets further.
 
     Parameters
@@ -279,7 +279,7 @@ def quadratic(objective: AbstractObjective, data: Data, basis: PyTree) -> bool:
 
 
 def default_solver(objective: AbstractObjective, data: Data) -> AbstractAlternating:
-    """The solver of a fit that names none; chosen by ``python -m benchmarks quality``.
+    """The solver of a fit that names none; ``python -m benchmarks quality`` compares.
 
     Coordinate descent for squared error, but not where a contrast works against the whole basis:
     there, and for other losses, multiplicative updates that run ahead. Where code updates form no
