@@ -117,14 +117,17 @@ def stream(
     Raises
     ------
     TypeError, ValueError
-        As `fit` and `survey`; for a solver other than `MU`; for a checkpoint of another fit.
+        As `fit` and `survey`; for a solver other than `MU` and `HALS`; for a checkpoint of another
+        fit.
     """
     stop = Stop() if stop is None else stop
     check_types(objective, solver, stop)
     if solver is None and mode == "online":
         solver = MU(inner_steps=3)
     if not isinstance(solver, AbstractAlternating | None):
-        raise TypeError(f"solver must be MU(...) for data that are streamed, found {solver!r}")
+        raise TypeError(
+            f"solver must be MU(...) or HALS(...) for data that are streamed, found {solver!r}"
+        )
     if mode not in ("exact", "online"):
         raise ValueError(f"mode must be 'exact' or 'online', found {mode!r}")
     if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:

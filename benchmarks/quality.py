@@ -30,7 +30,7 @@ STARTS, STEPS = 20 if FULL else 3, 200
 LOOKS = [n for n in GRID if n <= STEPS]
 RANK, BACKGROUND_RANK = 5, 15
 VALUED = bj.Stop(tol=1e-5, max_steps=200)
-"""How codes are re-optimised: it leaves V some millionths of itself too high."""
+"""How codes are re-optimised: it leaves V a little too high, for all programs alike."""
 CURVES = 3
 """Starts of which every look is valued, for the pictures."""
 LOSSES: dict[str, bj.AbstractLoss] = {"frobenius": bj.Frobenius(), "kl": bj.KL()}
