@@ -18,6 +18,8 @@ import bcnmf_jax as bj
 
 GRID = (1, 2, 3, 4, 6, 8, 10, 13, 17, 22, 30, 40, 55, 75, 100, 140, 200, 300)
 GAP = 0.01
+DESCENT = 75
+"""Most steps of scikit-learn's coordinate descent, each of which is a sweep over all entries."""
 
 
 @dataclass(frozen=True)
@@ -85,32 +87,16 @@ class Ours:
 
 
 class Sklearn:
-    """scikit-learn's NMF: coordinate descent for squared error, multiplicative updates for KL."""
+    """scikit-learn's coordinate descent for squared error."""
 
     def __init__(self, sparse: bool):
         self.sparse = sparse
 
-    def fit(self, problem: Problem, start: dict, steps: int) -> tuple[float, dict]:
-        """Seconds of a fit from a start, and where it ends."""
-        x: Any = problem.data["target"]
-        x = scipy.sparse.csr_matrix(x) if self.sparse else x
-        kind = {"frobenius": "cd", "kl": "mu"}[problem.loss]
-        loss = {"frobenius": "frobenius", "kl": "kullback-leibler"}[problem.loss]
-        model = SklearnNMF(
-            len(start["basis"]), init="custom", solver=kind, beta_loss=loss, tol=0, max_iter=steps
-        )
-        h, w = (np.array(start[k], "float32") for k in ("target", "basis"))
-        clock = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it has not converged
-            h = model.fit_transform(x, W=h, H=w)
-        return time.perf_counter() - clock, {"target": h, "basis": model.components_}
-
     def walk(self, problem: Problem, start: dict, looks: Sequence[int]) -> Path:
-        """Look after look, each from where the last one ended: both solvers have no memory."""
+        """Look after look, each from where the last one ended: the solver has no memory."""
         path, at, spent, before = Path(start, [], []), start, 0.0, 0
-        for steps in looks:
-            took, at = self.fit(problem, at, steps - before)
+        for steps in [n for n in looks if n <= DESCENT]:
+            took, at = sklearn_fit(problem, at, steps - before, self.sparse)
             spent, before = spent + took, steps
             path.seconds.append(spent)
             path.bases.append(at["basis"])
@@ -118,15 +104,38 @@ class Sklearn:
 
     def seconds(self, problem: Problem, path: Path, look: int, steps: int) -> float:
         """Seconds of one fit to a look, without the calls in between."""
-        return min(path.seconds[look], self.fit(problem, path.start, steps)[0])
+        return min(path.seconds[look], sklearn_fit(problem, path.start, steps, self.sparse)[0])
+
+
+def sklearn_fit(problem: Problem, start: dict, steps: int, sparse: bool) -> tuple[float, dict]:
+    """Seconds of scikit-learn's NMF from a start (coordinate descent, or multiplicative updates for
+    KL), and where it ends."""
+    x: Any = problem.data["target"]
+    x = scipy.sparse.csr_matrix(x) if sparse else x
+    kind = {"frobenius": "cd", "kl": "mu"}[problem.loss]
+    loss = {"frobenius": "frobenius", "kl": "kullback-leibler"}[problem.loss]
+    model = SklearnNMF(
+        len(start["basis"]), init="custom", solver=kind, beta_loss=loss, tol=0, max_iter=steps
+    )
+    h, w = (np.array(start[k], "float32") for k in ("target", "basis"))
+    clock = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has not converged
+        h = model.fit_transform(x, W=h, H=w)
+    return time.perf_counter() - clock, {"target": h, "basis": model.components_}
 
 
 def arrival(values: Callable[[int], float], count: int, best: float, worst: float) -> int | None:
-    """The first look with a small gap; None if there is none, or if the end has no small gap."""
-    if values(count - 1) - best > GAP * (worst - best):
+    """A look with a small gap where the one before has none, found by halving; None if the end has
+    no small gap."""
+    near = lambda i: values(i) - best <= GAP * (worst - best)  # noqa: E731
+    if not near(count - 1):
         return None
-    near = (i for i in range(count) if values(i) - best <= GAP * (worst - best))
-    return next(near, None)
+    before, at = -1, count - 1
+    while at - before > 1:
+        middle = (before + at) // 2
+        before, at = (before, middle) if near(middle) else (middle, at)
+    return at
 
 
 def arrivals(
@@ -137,8 +146,8 @@ def arrivals(
 ) -> tuple[dict[str, list[int | None]], float]:
     """For every program and start the look at which it arrives, and the best value of all.
 
-    Values are taken from the first look to the arrival, and at the end (of the first ``whole``
-    starts at every look); what is found lower on the way is the new best.
+    Values are taken on the way to the arrival, and at the end (of the first ``whole`` starts at
+    every look); what is found lower is the new best.
     """
     every = [path for many in paths.values() for path in many]
     for path in every:
