@@ -12,7 +12,7 @@ VENV := .venv
 OLDEST := .venv-oldest
 PY := $(VENV)/bin/python
 # All that tests, experiments and the command line import.
-EXTRAS := bio,experiments,cli
+EXTRAS := bio,genesets,experiments,cli
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # All but gpu, which needs an accelerator; some of them: make bench BENCHMARKS="compile quality"
 BENCHMARKS ?= compile iteration restarts stream quality sharding
@@ -20,7 +20,7 @@ SOURCES := bcnmf_jax experiments benchmarks tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all test-oldest lint types parity bench paper clean
+.PHONY: help setup browser demo test test-all test-oldest lint types parity bench paper clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,18 @@ $(OLDEST)/installed: pyproject.toml constraints-oldest.txt
 	$(OLDEST_PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/python $(PIP_INSTALL) -c constraints-oldest.txt -e '.[$(EXTRAS),test]'
 	@touch $@
+
+# Without a browser the tests that open a report skip, and say so; nothing else needs one.
+browser: setup ## Chromium for the tests that open a report, from Debian's packages where that is possible
+	@$(PY) $(PIP_INSTALL) -e '.[browser]' || echo "playwright cannot be installed: tests with a browser skip"
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
+	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "Chromium is installed by apt-get as root alone: tests with a browser skip"; \
+	else \
+	  { apt-get update -qq -o Acquire::http::Timeout=20 && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null; } \
+	  || echo "Chromium cannot be installed: tests with a browser skip"; \
+	fi
 
 demo: setup ## bcNMF against PCA, cPCA and NMF on data that needs no download (QUICK=1: smaller)
 	$(PY) -m experiments.demo $(if $(QUICK),--quick)

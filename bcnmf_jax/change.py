@@ -10,10 +10,15 @@ from bcnmf_jax.terms import Term, get
 
 
 def moves(term: Term, old: Blocks, new: Blocks) -> tuple[Array, Array, Array]:
-    """What these rows contribute to the change of a reconstruction; adds over rows."""
+    """What these rows contribute to the change of a reconstruction, each counted with its weight;
+    adds over rows."""
     h0, h1 = (term.read(get(b, term.codes)) for b in (old, new))
-    dh = h1 - h0
-    return dh.T @ dh, dh.T @ h0, h0.T @ h0
+    dh, v = h1 - h0, term.rows.v
+    if v is None:
+        return dh.T @ dh, dh.T @ h0, h0.T @ h0
+    v = jnp.max(v, axis=1, keepdims=True)
+    moved = (v * dh).T
+    return moved @ dh, moved @ h0, (v * h0).T @ h0
 
 
 def change_of(term: Term, grams: tuple[Array, Array, Array], old: Blocks, new: Blocks) -> Array:

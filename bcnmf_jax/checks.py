@@ -105,6 +105,22 @@ def check_form(a: Any, name: str) -> None:
         raise ValueError(f"{name} is empty: shape {a.shape}; it needs samples and features")
 
 
+def check_weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax.Array:
+    """Weights of samples or entries, or an error that names the argument."""
+    v = v if isinstance(v, jax.Array) else np.asarray(v)
+    if v.shape not in ((shape[0],), shape):
+        raise ValueError(
+            f"{name} must have shape {(shape[0],)} or {shape} to match the data, found {v.shape}"
+        )
+    if isinstance(v, Tracer):
+        return v
+    if v.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, found dtype {v.dtype}")
+    if not np.isfinite(v).all() or (v < 0).any() or not (v > 0).any():
+        raise ValueError(f"{name} must be finite, at least 0, and somewhere above 0")
+    return v
+
+
 def check_values(
     low: Any, high: Any, count_bad: Callable[[], int], dtype: Any, name: str, constant: bool
 ) -> None:

@@ -16,24 +16,10 @@ from bcnmf_jax.checks import (
     check_filled,
     check_names,
     check_samples,
+    check_weights,
     working,
 )
 from bcnmf_jax.terms import Rows, is_rows
-
-
-def _weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax.Array:
-    v = v if isinstance(v, jax.Array) else np.asarray(v)
-    if v.shape not in ((shape[0],), shape):
-        raise ValueError(
-            f"{name} must have shape {(shape[0],)} or {shape} to match the data, found {v.shape}"
-        )
-    if isinstance(v, Tracer):
-        return v
-    if v.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, found dtype {v.dtype}")
-    if not np.isfinite(v).all() or (v < 0).any() or not (v > 0).any():
-        raise ValueError(f"{name} must be finite, at least 0, and somewhere above 0")
-    return v
 
 
 def _rows(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Rows:
@@ -43,7 +29,7 @@ def _rows(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Rows:
         return a
     if mask is not None and not isinstance(a, Tracer):
         a = a if isinstance(a, jax.Array) else np.asarray(a)
-        mask = _weights(mask, a.shape, f"mask[{name!r}]")
+        mask = check_weights(mask, a.shape, f"mask[{name!r}]")
         if mask.shape != a.shape:
             raise ValueError(f"mask[{name!r}] must have the shape of the data, {a.shape}")
         a = np.where(mask == 0, 0, a)
@@ -51,7 +37,7 @@ def _rows(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Rows:
     x = jnp.asarray(x, working(x.dtype))
     v = None
     if weights is not None:
-        v = jnp.asarray(_weights(weights, x.shape, f"weights[{name!r}]"), x.dtype)
+        v = jnp.asarray(check_weights(weights, x.shape, f"weights[{name!r}]"), x.dtype)
         v = v[:, None] if v.ndim == 1 else v
     if mask is not None:
         v = jnp.asarray(mask, x.dtype) * (1 if v is None else v)

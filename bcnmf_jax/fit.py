@@ -42,9 +42,14 @@ class RESULTS(eqx.Enumeration):
         "collapsed: the basis no longer describes the target (see diagnostics); lower alpha, "
         "change the loss, or check that the background suits the target"
     )
+    degenerate = (
+        "degenerate: no step lowers the value of the game, whose slope is not 0 yet; the precision "
+        "is used up (fit float64 data under jax.enable_x64) or codes are not unique (fewer "
+        "components, another start)"
+    )
 
 
-_NAMES = np.array(["converged", "max_steps", "nonfinite", "collapsed"])
+_NAMES = np.array(["converged", "max_steps", "nonfinite", "collapsed", "degenerate"])
 
 
 def result_name(result: Any) -> Any:
@@ -68,7 +73,8 @@ class Stop(eqx.Module):
     ----------
     tol : float
         Converged when no reconstruction has changed by more than this, relative to itself in the
-        Frobenius norm, since the last look. 0 runs every step.
+        Frobenius norm, since the last look; under `VarPro`, when the `residual` is below this. 0
+        runs every step.
     max_steps : int
         Most steps.
     every : int
@@ -128,7 +134,7 @@ class Fit(eqx.Module):
         ``cost`` (of the basis). After the last look ``step`` is 0 and the others NaN.
     steps : int array
     result : RESULTS
-        Precedence nonfinite, collapsed, max_steps, converged.
+        Precedence nonfinite, collapsed, degenerate, max_steps, converged.
     """
 
     blocks: Blocks
@@ -165,8 +171,8 @@ def run(
     }
 
     def running(carry):
-        _, _, steps, settled, finite, _ = carry
-        return (steps < stop.max_steps) & ~settled & finite
+        _, _, steps, settled, going, _ = carry
+        return (steps < stop.max_steps) & ~settled & going
 
     def look(carry):
         old, state, steps, _, _, trace = carry
@@ -184,18 +190,20 @@ def run(
         }
         trace = {k: trace[k].at[steps // stop.every].set(at[k]) for k in trace}
         # A last look over fewer steps sees less change, and settles nothing.
-        settled = (change < stop.tol) & (count == stop.every)
-        return new, state, steps + count, settled, _finite(new), trace
+        reached, stuck = solver.progress(state, change)
+        settled = (reached < stop.tol) & (count == stop.every)
+        return new, state, steps + count, settled, _finite(new) & ~stuck, trace
 
     state = solver.init(objective, data, blocks)
     carry = (blocks, state, jnp.zeros((), jnp.int32), jnp.asarray(False), _finite(blocks), trace)
-    blocks, _, steps, settled, finite, trace = lax.while_loop(running, look, carry)
+    blocks, _, steps, settled, going, trace = lax.while_loop(running, look, carry)
     if objective.scale_free:
         blocks = canonical(objective, blocks)
     spent, found = diagnose(objective, data, blocks, started)
     result = RESULTS.where(settled, RESULTS.converged, RESULTS.max_steps)
+    result = RESULTS.where(going | settled, result, RESULTS.degenerate)
     result = RESULTS.where(found["collapsed"], RESULTS.collapsed, result)
-    finite = finite & _finite(blocks) & ~jnp.isnan(found["x_explained"])
+    finite = _finite(blocks) & ~jnp.isnan(found["x_explained"])
     result = RESULTS.where(finite, result, RESULTS.nonfinite)
     return Fit(blocks, spent, found, trace, steps, result)
 

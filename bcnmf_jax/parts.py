@@ -3,6 +3,7 @@ among those of an objective."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -23,14 +24,14 @@ class Whole(Rows):
     Attributes
     ----------
     samples : scalar
-        Number of rows.
+        Number of rows, weights counted.
     """
 
     samples: Any = 0
 
     @property
     def size(self):
-        """Number of samples."""
+        """Number of samples, weights counted."""
         return self.samples
 
 
@@ -38,7 +39,8 @@ def whole(known: PyTree, dtype: Any) -> Data:
     """Data of the structure of what was surveyed, without rows."""
 
     def stand_in(k):
-        return Whole(jnp.zeros((0, k.shape[1]), dtype), samples=jnp.asarray(k.shape[0], dtype))
+        samples = k.shape[0] if k.weights is None else k.weights.sum()
+        return Whole(jnp.zeros((0, k.shape[1]), dtype), samples=jnp.asarray(samples, dtype))
 
     return jax.tree.map(stand_in, known, is_leaf=is_known)
 
@@ -129,7 +131,12 @@ class DataSets:
         self.data = whole(known, self.dtype)
         self.parts = parts(objective, known, self.data)
         size = chunk_size([p.samples for p in self.parts], chunk_rows)
-        self.reader = Reader([sources(p.known) for p in self.parts], size, self.dtype)
+        self.reader = Reader(
+            [sources(p.known) for p in self.parts],
+            size,
+            self.dtype,
+            [[k.weights for k in jax.tree.leaves(p.known, is_leaf=is_known)] for p in self.parts],
+        )
         several = known.get("background")
         self.backgrounds = len(several) if isinstance(several, list) else None
 
@@ -144,6 +151,13 @@ class DataSets:
     def jobs(self) -> list[Job]:
         """All chunks of all data sets, in order."""
         return [job for i in range(len(self.parts)) for job in self.reader.jobs(i)]
+
+    def weights(self, job: Job) -> Data:
+        """`whole` of a chunk's data set, with the weights of the chunk's rows where it has any."""
+        rows, tree = jax.tree.flatten(self.parts[job.number].data, is_leaf=is_rows)
+        each = zip(rows, self.reader.weights[job.number], strict=True)
+        weigh = self.reader.weigh
+        return tree.unflatten([r if w is None else replace(r, v=weigh(job, w)) for r, w in each])
 
     def chunk(self, codes: list[Blocks], job: Job) -> Blocks:
         """The codes of a chunk; 0 for rows that only fill it up."""

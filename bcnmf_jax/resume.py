@@ -56,7 +56,8 @@ class Keeper:
             **start,
         }
         known = jax.tree.leaves([p.known for p in run.sets.parts], is_leaf=is_known)
-        self.totals = [a for k in known for a in (k.total, k.sums)]
+        facts = [(k.total, k.sums, k.weights) for k in known]
+        self.totals = [a for fact in facts for a in fact if a is not None]
 
     def save(self, state: State, last: bool) -> None:
         """Write a checkpoint where one is due, or is the last."""

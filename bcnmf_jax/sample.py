@@ -13,7 +13,7 @@ from bcnmf_jax.objective import AbstractObjective, Data, is_frozen
 from bcnmf_jax.parts import DataSets
 from bcnmf_jax.solvers import default_solver
 from bcnmf_jax.sources import fill
-from bcnmf_jax.survey import sources
+from bcnmf_jax.survey import is_known
 from bcnmf_jax.terms import Rows
 
 ROWS, BYTES = 20_000, 2**28
@@ -43,15 +43,18 @@ def sample(sets: DataSets, rows: int, seed: list[int]) -> Data:
         drawn = np.random.default_rng([*seed, number]).permutation(pieces)[:count]
         starts = np.sort(drawn) * PIECE
 
-        def read(source, starts=starts):
-            ends = np.minimum(starts + PIECE, source.shape[0])
+        def read(known, starts=starts):
+            ends = np.minimum(starts + PIECE, known.shape[0])
             sizes = ends - starts
-            x = np.empty((sizes.sum(), source.shape[1]), sets.dtype)
+            x = np.empty((sizes.sum(), known.shape[1]), sets.dtype)
             for end, size, at in zip(ends, sizes, np.cumsum(sizes), strict=True):
-                fill(source, end - size, end, x[at - size : at])
-            return Rows(jnp.asarray(x))
+                fill(known.source, end - size, end, x[at - size : at])
+            if known.weights is None:
+                return Rows(jnp.asarray(x))
+            v = [known.weights[start:end] for start, end in zip(starts, ends, strict=True)]
+            return Rows(jnp.asarray(x), jnp.asarray(np.concatenate(v), sets.dtype))
 
-        found = jax.tree.map(read, sources(part.known))
+        found = jax.tree.map(read, part.known, is_leaf=is_known)
         if part.index is None:
             data[part.name] = found
         else:

@@ -40,6 +40,11 @@ class AbstractSolver(eqx.Module):
     ) -> tuple[Blocks, PyTree]:
         """Blocks and state after a step."""
 
+    def progress(self, state: PyTree, change: Array) -> tuple[Array, Array]:
+        """What `Stop.tol` is compared with, given the largest relative change of a reconstruction
+        (here that), and whether no step can help any more (here never)."""
+        return change, jnp.asarray(False)
+
 
 def multiply(a: Array, s: Split, power: Any) -> Array:
     """Multiplicative update: ``a * (neg / pos) ** power``."""

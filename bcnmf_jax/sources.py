@@ -50,6 +50,12 @@ class Stacked:
             if a < b:
                 fill(part, a - first, b - first, out[a - start : b - start])
 
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        start, stop, _ = rows.indices(self.shape[0])
+        out = np.empty((stop - start, self.shape[1]), self.dtype)
+        self.rows_into(start, stop, out)
+        return out
+
 
 def fill(source: Any, start: int, stop: int, out: np.ndarray) -> None:
     """Write rows ``start`` to ``stop`` of a source into the head of ``out``, zeros below them."""
@@ -79,10 +85,20 @@ class Reader:
     size : int
         Rows in a chunk; a shorter one is filled up with zeros, whose weight in `Rows` is 0.
     dtype : dtype
+    weights : list of lists of arrays (n, 1) or None, optional
+        Per data set, the weights of the rows of each of its sources.
     """
 
-    def __init__(self, sets: Sequence[PyTree], size: int, dtype: Any):
+    def __init__(
+        self,
+        sets: Sequence[PyTree],
+        size: int,
+        dtype: Any,
+        weights: Sequence[Sequence[Any]] | None = None,
+    ):
         self.sets, self.size, self.dtype = sets, size, dtype
+        none = [[None] * len(jax.tree.leaves(s)) for s in sets]
+        self.weights = none if weights is None else weights
         room = lambda s: _room(size, s.shape[1], dtype)  # noqa: E731
         self.rooms = [jax.tree.map(room, sets[0]) for _ in range(AHEAD)]
         self.ones = jnp.ones((size, 1), dtype)
@@ -147,10 +163,18 @@ class Reader:
             keep(*waiting)
 
     def _rows(self, job: Job, room: PyTree) -> PyTree:
+        arrays, tree = jax.tree.flatten(room)
+        each = zip(arrays, self.weights[job.number], strict=True)
+        return tree.unflatten([Rows(jax.device_put(a), self.weigh(job, w)) for a, w in each])
+
+    def weigh(self, job: Job, weights: Any) -> jax.Array:
+        """The weights of a chunk's rows, 1 where none are given; 0 for what only fills it up."""
         count = job.stop - job.start
-        v = self.ones if count == self.size else (np.arange(self.size) < count)[:, None]
-        v = jnp.asarray(v, self.dtype)
-        return jax.tree.map(lambda a: Rows(jax.device_put(a), v), room)
+        if weights is None and count == self.size:
+            return self.ones
+        v = np.zeros((self.size, 1), self.dtype)
+        v[:count] = 1 if weights is None else weights[job.start : job.stop]
+        return jnp.asarray(v)
 
 
 def chunk_size(counts: Sequence[int], most: int) -> int:

@@ -77,7 +77,7 @@ def stream(
     data : dict
         ``{"target": source, "background": source}``, nested as `prepare` takes it: arrays, memory
         maps, or what ``bcnmf_jax.source`` makes of sparse matrices, AnnData and files. Data that
-        `survey` has read are not surveyed again.
+        `survey` has read are not surveyed again; samples have the weights that it was given.
     rank : int
         Number of (target) components, where no blocks are given.
     blocks : dict, optional

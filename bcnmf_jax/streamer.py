@@ -155,11 +155,11 @@ class Streamer:
     def _look(self, s: State) -> State:
         """Trace and stopping rule, as in a fit in memory."""
         grams, sets = [], self.sets
-        for i, part in enumerate(sets.parts):
+        for i in range(len(sets.parts)):
             total = None
             for job in sets.reader.jobs(i):
                 old, new = (sets.chunk(codes, job) for codes in (s.old_codes, s.codes))
-                more = passes.moved(self.objective, part.data, old, new)
+                more = passes.moved(self.objective, sets.weights(job), old, new)
                 total = more if total is None else passes.add(total, more)
             grams.append(total)
         change = passes.largest_change(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -38,7 +39,8 @@ def solve_codes(objective: AbstractObjective, data: Data, basis: PyTree, stop: S
     since one that has come to 0 would stay there.
     """
     solver = (HALS if quadratic(objective, data, basis) else MU)(inner_steps=10)
-    terms = objective.terms(data)
+    # The codes of a row are its own problem, whatever its weight.
+    terms = [replace(t, rows=replace(t.rows, v=None)) for t in objective.terms(data)]
 
     def look(carry):
         old, steps, _ = carry

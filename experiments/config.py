@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from experiments.schema import Config
+from experiments.selecting import ChoiceConfig
 
 
 class ConfigError(ValueError):
@@ -52,8 +53,10 @@ def _assign(keys: Any, assignment: str) -> None:
         raise ConfigError(f"--set {name}: there is no such key") from error
 
 
-def load(path: Path, assignments: list[str] | None = None, *, quick: bool = False) -> Config:
-    """Read and check a configuration.
+def load(
+    path: Path, assignments: list[str] | None = None, *, quick: bool = False
+) -> Config | ChoiceConfig:
+    """Read and check a configuration: of fits, or with a ``[choice]`` table of choices.
 
     Parameters
     ----------
@@ -72,7 +75,7 @@ def load(path: Path, assignments: list[str] | None = None, *, quick: bool = Fals
     for assignment in assignments or []:
         _assign(keys, assignment)
     try:
-        config = Config.model_validate(keys)
+        config = (ChoiceConfig if "choice" in keys else Config).model_validate(keys)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -84,3 +87,17 @@ def load(path: Path, assignments: list[str] | None = None, *, quick: bool = Fals
         found = "" if first["type"] == "value_error" else f", found {first['input']!r}"
         raise ConfigError(f"{path}: {where}: {said}{found}") from None
     return config.quickened() if quick else config
+
+
+def load_fits(path: Path, *, quick: bool = False) -> Config:
+    """`load` of a configuration that must be one of fits.
+
+    Raises
+    ------
+    ConfigError
+        Also for one of choices.
+    """
+    config = load(path, quick=quick)
+    if isinstance(config, ChoiceConfig):
+        raise ConfigError(f"{path}: choice: this is a configuration of choices, not of fits")
+    return config

@@ -15,7 +15,7 @@ import numpy as np
 from bcnmf_jax.datasets import Dataset
 from bcnmf_jax.extras import require
 from bcnmf_jax.metrics import readouts
-from experiments.config import ConfigError, load
+from experiments.config import ConfigError, load_fits
 from experiments.methods import Fitted
 from experiments.rows import ResultsError, Row
 from experiments.run import ROOT, load_data, run
@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
             first[row["label"]] = fitted
 
     try:
-        config = load(CONFIG, quick=given.quick)
+        config = load_fits(CONFIG, quick=given.quick)
         path.unlink(missing_ok=True)  # a demonstration shows a run, not what an earlier one left
         rows = run("demo", config, path, visit=keep)
     except (ConfigError, ResultsError, OSError) as error:

@@ -25,11 +25,16 @@ from tqdm import tqdm
 
 import bcnmf_jax as bj
 from bcnmf_jax.datasets import Dataset
+from experiments import regret, selecting
 from experiments.config import ConfigError, load
 from experiments.methods import Fitted, fits, restart_keys
+from experiments.records import RowError, read_rows
+from experiments.regret import CHOICES
 from experiments.rows import Results, ResultsError, Row, key, plain
 from experiments.schema import LABELS, Config, Data
 from experiments.scoring import known, score_one, scorers
+from experiments.selecting import ChoiceConfig
+from experiments.summary import summarise
 from experiments.units import Unit, units
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,7 +68,7 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, {model}, {os.cpu_count()} cores"
 
 
-def circumstances(name: str, config: Config) -> Row:
+def circumstances(name: str, config: Config | ChoiceConfig) -> Row:
     """The fields that all rows of a run share."""
     devices = jax.devices()
     versions = {package: version(package) for package in PACKAGES}
@@ -204,6 +209,14 @@ def run(
         return results.rows
 
 
+def choose(name: str, config: ChoiceConfig, folder: Path) -> int:
+    """Run a configuration of choices, and print their table."""
+    shared = circumstances(name, config)
+    rows = selecting.run(config, folder / f"{name}.jsonl", shared, load_data)
+    print(regret.printed(regret.regret_table(rows, summarise(read_rows()))))
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command: 0 when all rows are there, 2 for a wrong configuration, 1 for wrong data."""
     parser = argparse.ArgumentParser(prog="python -m experiments.run", description=__doc__)
@@ -221,9 +234,11 @@ def main(arguments: list[str] | None = None) -> int:
     folder = given.out or (Path("runs") / ("quick" if given.quick else "set") if changed else PAPER)
     try:
         config = load(given.config, given.set, quick=given.quick)
+        if isinstance(config, ChoiceConfig):
+            return choose(given.config.stem, config, folder if changed or given.out else CHOICES)
         path = folder / f"{given.config.stem}.jsonl"
         rows = run(given.config.stem, config, path, workers=given.workers)
-    except (ConfigError, ResultsError) as error:
+    except (ConfigError, ResultsError, RowError) as error:
         print(f"experiments.run: {error}", file=sys.stderr)
         return 2
     except (OSError, ImportError) as error:

@@ -44,6 +44,7 @@ class Data(Strict, frozen=True):
     name: Literal[
         "beta_simulation",
         "digits_on_photos",
+        "family_simulation",
         "kang_cross_donor",
         "kang_lymphocytes",
         "leukemia",
@@ -53,11 +54,11 @@ class Data(Strict, frozen=True):
         "mnist_on_photos",
         "mouse_protein",
     ]
-    args: dict[str, int | float] = {}
+    args: dict[str, int | float | str] = {}
     background_fraction: float = Field(default=1.0, gt=0, le=1)
 
     @property
-    def described(self) -> dict[str, int | float]:
+    def described(self) -> dict[str, int | float | str]:
         """What a row says about the data beside the name."""
         part = {"background_fraction": self.background_fraction}
         return self.args | (part if self.background_fraction < 1 else {})

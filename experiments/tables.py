@@ -15,11 +15,13 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.ablations import ablation_tables, readout_table
+from experiments.calibrated import CALIBRATION, calibration_table, read_calibration
 from experiments.columns import SCORE_COLUMNS, Column, italic, numbers, restarts, score_cells
 from experiments.formats import Table, write
 from experiments.overview import DEFAULT, ORACLE, overview_table, series_table
 from experiments.published import PUBLISHED, Number, Published, read_published
 from experiments.records import RESULTS, ROOT, RowError, read_rows
+from experiments.regret import CHOICES, read_choices, regret_table
 from experiments.summary import (
     Pair,
     arguments,
@@ -159,11 +161,22 @@ def main(argv: list[str] | None = None) -> None:
     """Read rows, write tables; a message and exit status 1 where rows are missing or wrong."""
     parser = argparse.ArgumentParser(prog="python -m experiments.tables", description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of recorded rows")
+    parser.add_argument(
+        "--choices", type=Path, default=CHOICES, help="folder of label-free choices"
+    )
+    parser.add_argument(
+        "--calibration", type=Path, default=CALIBRATION, help="folder of tests on simulations"
+    )
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="published numbers")
     parser.add_argument("--out", type=Path, default=TABLES, help="folder for tables")
     options = parser.parse_args(argv)
     try:
-        tables = build(read_rows(options.results), read_published(options.published))
+        rows = read_rows(options.results)
+        tables = build(rows, read_published(options.published))
+        if choices := read_choices(options.choices):
+            tables.append(regret_table(choices, summarise(rows)))
+        if calibration := read_calibration(options.calibration):
+            tables.append(calibration_table(calibration))
     except RowError as error:
         sys.exit(f"experiments.tables: {error}")
     written = [path for table in tables for path in write(table, options.out)]

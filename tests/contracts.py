@@ -166,7 +166,12 @@ def jit_equals_eager(row, loss, solver, seed):
 
 
 def refuses(made, data, blocks, solver):
-    """Coordinate descent takes quadratics alone, and says so."""
+    """Coordinate descent takes quadratics alone, variable projection no penalty on codes; both say
+    so."""
+    if isinstance(solver, bj.VarPro) and any(p.block != "basis" for p in made.penalties):
+        with pytest.raises(TypeError, match="VarPro needs squared error or KL without a penalty"):
+            solver.init(made, data, blocks)
+        return True
     if not isinstance(solver, bj.HALS):
         return False
     plain = not isinstance(blocks["basis"], dict) and not made.penalties

@@ -93,6 +93,7 @@ SOLVERS: dict[str, Any] = {
     "mu chunks": bj.MU(chunk=7),
     "hals": bj.HALS(),
     "hals plain": bj.HALS(inner_steps=1, extrapolation=0.0, chunk=7),
+    "variable projection": bj.VarPro(),
     "adam projected": bj.Optax(optax.adam(1e-2)),
     "adam softplus": bj.Optax(optax.adam(1e-2), "softplus"),
     "adamw projected": bj.Optax(optax.adamw(1e-2, weight_decay=0.5)),

@@ -50,6 +50,24 @@ def test_exact_passes_are_the_fit_in_memory(x64, holed, name, loss):
 
 
 @pytest.mark.filterwarnings("ignore::bcnmf_jax.ConstantFeatureWarning")
+@pytest.mark.parametrize("name", ["contrastive", "background first"])
+def test_weights_are_those_of_a_fit_in_memory(x64, holed, name):
+    made, stop = tables.OBJECTIVES[name].make(0.5, bj.KL()), bj.Stop(tol=1e-3, max_steps=23)
+    weights = {k: np.arange(len(a)) % 4 / 2 for k, a in holed.items()}
+    start = bj.init(made, holed, 3, KEY, weights=weights)
+    f = bj.fit(made, holed, start, stop=stop, weights=weights)
+    known = bj.survey(sparse(holed), weights, chunk_rows=16)
+    g = bj.stream(made, known, rank=3, key=KEY, stop=stop, chunk_rows=16)
+    same_fit(f, g, 1e-10)
+    value = bj.game_value(made, holed, f.blocks, weights=weights)
+    np.testing.assert_allclose(bj.stream_value(made, known, f.blocks), value, rtol=1e-6)
+    with pytest.raises(ValueError, match="surveyed"):
+        bj.survey(known, weights)
+    with pytest.raises(ValueError, match=r"weights of data\['target'\]"):
+        bj.survey(sparse(holed), {"target": np.ones(3)})
+
+
+@pytest.mark.filterwarnings("ignore::bcnmf_jax.ConstantFeatureWarning")
 def test_single_precision(holed):
     with jax.enable_x64(False):
         stop = bj.Stop(tol=0.0, max_steps=20)

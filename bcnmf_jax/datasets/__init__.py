@@ -1,9 +1,9 @@
 """Data sets, each behind one function that returns a :class:`Dataset`.
 
 Simulated or built from what scikit-learn ships, so nothing to download: :func:`beta_simulation`,
-:func:`digits_on_photos`. From files in the folder named by the environment variable
-``BCNMF_DATA``: all others. ``python -m experiments.prepare NAME PATH`` puts a file there, checked
-or built from its source's own format.
+:func:`family_simulation`, :func:`digits_on_photos`. From files in the folder named by the
+environment variable ``BCNMF_DATA``: all others. ``python -m experiments.prepare NAME PATH`` puts a
+file there, checked or built from its source's own format.
 """
 
 from bcnmf_jax.datasets.cells import (
@@ -15,6 +15,7 @@ from bcnmf_jax.datasets.cells import (
     mixseq_full,
 )
 from bcnmf_jax.datasets.dataset import Dataset, log_normalise
+from bcnmf_jax.datasets.families import family_simulation
 from bcnmf_jax.datasets.files import fetch
 from bcnmf_jax.datasets.images import digits_on_photos, mnist_on_photos
 from bcnmf_jax.datasets.proteins import mouse_protein
@@ -24,6 +25,7 @@ __all__ = [
     "Dataset",
     "beta_simulation",
     "digits_on_photos",
+    "family_simulation",
     "fetch",
     "kang_cross_donor",
     "kang_lymphocytes",

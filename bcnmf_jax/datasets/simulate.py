@@ -8,9 +8,15 @@ SHARED, SHARED_GENES = 5, 250
 TARGET, TARGET_GENES = 2, 120
 
 
-def _programs(rng: np.random.Generator, genes: int) -> tuple[Array, Array]:
-    """Draw the loadings, (genes, 5) and (genes, 2): gamma on disjoint blocks, faint elsewhere."""
+def programs(rng: np.random.Generator, genes: int) -> tuple[Array, Array]:
+    """Draw the loadings, (genes, 5) and (genes, 2): gamma on disjoint blocks, faint elsewhere.
+
+    ValueError for fewer genes than the programs have.
+    """
     shared, target = np.zeros((genes, SHARED)), np.zeros((genes, TARGET))
+    least = SHARED * SHARED_GENES + TARGET * TARGET_GENES
+    if genes < least:
+        raise ValueError(f"genes must be at least {least}, got {genes}")
     start = 0
     for k in range(SHARED):
         shared[start : start + SHARED_GENES, k] = rng.gamma(2, 0.6, SHARED_GENES)
@@ -58,15 +64,12 @@ def beta_simulation(beta: float = 8, seed: int = 0, n: int = 1000, genes: int = 
     Li, Yang & Li, "bcNMF: background contrastive nonnegative matrix factorization", 2026,
     arXiv:2602.22387: their simulation, drawn in the same order.
     """
-    least = SHARED * SHARED_GENES + TARGET * TARGET_GENES
     if not beta >= 0:
         raise ValueError(f"beta must be at least 0, got {beta}")
     if n < 2 or n % 2:
         raise ValueError(f"n must be a positive even number of cells, got {n}")
-    if genes < least:
-        raise ValueError(f"genes must be at least {least}, got {genes}")
     rng = np.random.default_rng(seed)
-    shared, target = _programs(rng, genes)
+    shared, target = programs(rng, genes)
     labels = np.repeat(np.arange(TARGET), n // TARGET)
     rng.shuffle(labels)
     in_target, in_background = rng.integers(0, SHARED, n), rng.integers(0, SHARED, n)

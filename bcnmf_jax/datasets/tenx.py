@@ -12,6 +12,7 @@ from scipy import sparse
 from bcnmf_jax.datasets.dataset import Array
 from bcnmf_jax.extras import require
 
+EXPRESSION = "Gene Expression"
 _CHUNK = 2_000_000  # lines: about 100 MB while they are parsed
 
 
@@ -136,13 +137,46 @@ def read_tenx(folder: Path) -> TenX:
         )
     if any(len(row) < 2 for row in features):
         raise ValueError(f"the gene table in {inner} needs an identifier and a symbol in each row")
-    genes = np.array([len(row) < 3 or row[2] == "Gene Expression" for row in features])
-    ids, symbols = (np.array([row[k] for row in features])[genes] for k in (0, 1))
+    ids, symbols = (np.array([row[k] for row in features]) for k in (0, 1))
+    genes = np.array([len(row) < 3 or row[2] == EXPRESSION for row in features])
+    return _named(counts, np.array([row[0] for row in barcodes]), ids, symbols, genes)
+
+
+def read_tenx_h5(path: Path) -> TenX:
+    """Read the matrix of a 10x HDF5 file, of version 2 (one genome) or 3; as `read_tenx`.
+
+    Raises
+    ------
+    ValueError
+        If the file is no such file, or holds several genomes.
+    ImportError
+        If h5py is not installed.
+    """
+    h5py = require("h5py", "bio")
+    with h5py.File(path, "r") as file:
+        groups = [k for k, v in file.items() if isinstance(v, h5py.Group) and "indptr" in v]
+        if len(groups) != 1:
+            raise ValueError(f"{path} holds no 10x matrix of one genome: it has {sorted(file)}")
+        held = file[groups[0]]
+        text = lambda name: np.asarray(held[name]).astype(str)  # noqa: E731
+        barcodes = text("barcodes")
+        if "features" in held:
+            ids, symbols = text("features/id"), text("features/name")
+            genes = text("features/feature_type") == EXPRESSION
+        else:
+            ids, symbols = text("genes"), text("gene_names")
+            genes = np.ones(len(ids), bool)
+        parts = tuple(np.asarray(held[name]) for name in ("data", "indices", "indptr"))
+    counts = sparse.csr_array(parts, shape=(len(barcodes), len(ids)))
+    return _named(counts, barcodes, ids, symbols, genes)
+
+
+def _named(
+    counts: sparse.csr_array, barcodes: Array, ids: Array, symbols: Array, genes: Array
+) -> TenX:
+    """The genes among the features, under unique names."""
+    ids, symbols = ids[genes], symbols[genes]
     symbol, times = np.unique(symbols, return_counts=True)
     named = [f"{s} {i}" for s, i in zip(symbols, ids, strict=True)]
-    return TenX(
-        sparse.csr_array(counts[:, np.flatnonzero(genes)]),
-        np.array([row[0] for row in barcodes]),
-        ids,
-        np.where(np.isin(symbols, symbol[times > 1]), named, symbols),
-    )
+    names = np.where(np.isin(symbols, symbol[times > 1]), named, symbols)
+    return TenX(sparse.csr_array(counts[:, np.flatnonzero(genes)]), barcodes, ids, names)

@@ -1,0 +1,85 @@
+"""``bcnmf transform`` and ``bcnmf report``: what is done with a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from numpy.typing import NDArray
+
+from bcnmf_jax.cli.inputs import are_counts, dense, scaled
+from bcnmf_jax.cli.progress import working
+from bcnmf_jax.cli.results import usage_of
+from bcnmf_jax.datasets.files import written_whole
+from bcnmf_jax.run_folder import MODEL, REPORT, RunFolderError, read_config, read_table
+from bcnmf_jax.tabular import Table, TableError
+from bcnmf_jax.tabular import read_table as read_values
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+
+
+def transform(
+    run: Run,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Samples, as bcnmf fit reads them.")],
+    out: Annotated[Path, typer.Option(help="Table of codes, .tsv or .tsv.gz.")],
+    layer: Annotated[str | None, typer.Option(help="Layer of an .h5ad file.")] = None,
+) -> None:
+    """Give the codes of samples on the components of a fit.
+
+    Features are matched by name and may stand in any order. Where the fit took logarithms of
+    counts, these samples are to be counts too, and are treated alike.
+
+    Example:
+
+    - bcnmf transform RUN more.csv --out codes.tsv
+    """
+    from bcnmf_jax.saved import load
+
+    config = read_config(run)
+    if config["command"] != "fit":
+        raise RunFolderError(f"{run} is a run of bcnmf {config['command']}, which has no model")
+    features = read_table(run, "components")["feature"].astype(str).to_numpy()
+    applied, masked = config["scale"]["applied"], config["parameters"]["missing"] == "mask"
+    table = working("reading", lambda _: matched(data, layer, features, applied, masked))
+    codes = working("transforming", lambda _: usage_of(load(run / MODEL), table))
+    with written_whole(out) as partial:
+        codes.to_csv(partial, sep="\t", index=False)
+    print(f"{out}: {len(codes)} samples, {codes.shape[1] - 1} components")
+
+
+def matched(path: Path, layer: str | None, features: NDArray, applied: str, masked: bool) -> Table:
+    """Samples with the features, and on the scale, of a fit.
+
+    Raises
+    ------
+    TableError
+        For features that are missing, values that are not taken, and logarithms of what are no
+        counts.
+    """
+    table = read_values(path, layer)
+    try:
+        table = table.with_features(features)
+        table.check(masked)
+    except TableError as error:
+        raise TableError(f"{path}: {error}") from error
+    if applied == "log" and not are_counts(table):
+        raise TableError(f"{path}: it holds no counts, of which this fit took logarithms")
+    return dense(scaled(table, applied))[0]
+
+
+def report(
+    run: Run,
+    out: Annotated[
+        Path | None, typer.Option(help="The page; by default report.html in the run.")
+    ] = None,
+) -> None:
+    """Write the report of a run: one page that needs no network.
+
+    Example:
+
+    - bcnmf report RUN
+    """
+    from bcnmf_jax.report import write
+
+    print(working("writing", lambda _: write(run, run / REPORT if out is None else out)))

@@ -1,0 +1,177 @@
+"""``bcnmf fit``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bcnmf_jax.cli import show
+from bcnmf_jax.cli.inputs import Inputs
+from bcnmf_jax.cli.options import (
+    DATA,
+    MODEL,
+    RUN,
+    DataOptions,
+    FitOptions,
+    GroupKey,
+    RunOptions,
+    value_or_auto,
+)
+from bcnmf_jax.cli.progress import Tell, working
+from bcnmf_jax.cli.record import carry_out, given
+from bcnmf_jax.cli.results import as_input, estimator, outcome, shown, write_tables
+from bcnmf_jax.run_folder import MODEL as MODEL_FOLDER
+from bcnmf_jax.run_folder import write_table
+
+if TYPE_CHECKING:
+    from bcnmf_jax.estimator import BCNMF
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a single fit is given, and may choose."""
+
+    n_components: Annotated[
+        str, typer.Option(metavar="K|auto", help="Target components.", rich_help_panel=MODEL)
+    ] = "10"
+    alpha: Annotated[
+        str,
+        typer.Option(
+            metavar="ALPHA|auto", help="Contrast per sample, at least 0.", rich_help_panel=MODEL
+        ),
+    ] = "1.0"
+    missing: Annotated[
+        str,
+        typer.Option(
+            metavar="raise|mask",
+            help="Missing values: refuse, or leave out.",
+            rich_help_panel=MODEL,
+        ),
+    ] = "raise"
+
+    def parameters(self) -> dict[str, Any]:
+        """As `BCNMF` takes them."""
+        return {
+            "missing": self.missing,
+            "n_components": value_or_auto(self.n_components, int, "--n-components"),
+            "alpha": value_or_auto(self.alpha, float, "--alpha"),
+        }
+
+
+def fit(
+    data: DataOptions,
+    size: Size,
+    model: FitOptions,
+    run: RunOptions,
+    group_key: GroupKey = None,
+    batch_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of obs with runs, plates or days, for the check of the background.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(help="More columns of obs for tables and report.", rich_help_panel=RUN),
+    ] = None,
+    permutations: Annotated[
+        int,
+        typer.Option(
+            help="With --group-key: exchanges of groups in the test of enrichment; 0 for no test.",
+            rich_help_panel=RUN,
+        ),
+    ] = 199,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Write no report.html.", rich_help_panel=RUN)
+    ] = False,
+) -> None:
+    """Fit components of a target that a background lacks.
+
+    TARGET and BACKGROUND are csv, tsv (a header of feature names; samples in rows), h5ad, 10x
+    folders or h5, mtx or npz. RUN then holds the model, tables and report.html.
+
+    Examples:
+
+    - bcnmf fit treated.csv untreated.csv --n-components 5 --out RUN
+
+    - bcnmf fit cells.h5ad --condition-key stim --target stim --background ctrl --out RUN
+
+    - bcnmf fit cells.h5ad --condition-key stim --target stim --background ctrl --group-key donor
+      --n-components auto --alpha auto --objective auto --out RUN
+
+      The three that are "auto" are chosen without labels, or there is said to be no contrast.
+
+    - bcnmf fit treated.h5 untreated.h5 --loss kl --objective background_first --out RUN
+    """
+    parameters = size.parameters() | model.parameters()
+    estimator(parameters)
+
+    def work(folder: Path, inputs: Inputs) -> dict[str, Any]:
+        checks = working("checking the background", lambda _: checked(inputs, parameters, asked))
+        write_table(folder, "background", checks)
+        found = working("fitting", lambda tell: fitted(inputs, parameters, tell))
+        write_tables(folder, found, inputs, keys)
+        if (key := group_key) is not None and permutations:
+            rows = working("testing", lambda tell: tested(found, inputs, key, permutations, tell))
+            write_table(folder, "enrichment", rows)
+        found.save(folder / MODEL_FOLDER)
+        return outcome(found)
+
+    asked = {"group_key": group_key, "batch_key": batch_key, "permutations": permutations}
+    keys = given(data.condition_key, group_key, batch_key, *(columns or ()))
+    config = carry_out(
+        "fit", data, run, parameters | asked, work,
+        loss=model.loss, columns=keys, masked=size.missing == "mask", report=not no_report,
+    )  # fmt: skip
+    shown(config, run)
+
+
+def fitted(inputs: Inputs, parameters: dict[str, Any], tell: Tell) -> BCNMF:
+    """The fitted model. Passes over sparse data say in lines of their own how far they are."""
+    target, background = map(as_input, (inputs.target, inputs.background))
+    model = estimator(parameters | {"verbose": inputs.sparse})
+    model.__dict__["_choosing"] = tell  # is told how far a choice of "auto" is
+    return model.fit(target, background=background)
+
+
+def checked(
+    inputs: Inputs, parameters: dict[str, Any], asked: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows of the check of the background; what they advise is said."""
+    from bcnmf_jax.background import background_check
+
+    tables, count = (inputs.target, inputs.background), parameters["n_components"]
+    marks: dict[str, Any] = {}
+    for name in ("group", "batch"):
+        if (key := asked[f"{name}_key"]) is not None:
+            name = "groups" if name == "group" else name
+            marks[name], marks[f"background_{name}"] = (t.column(key) for t in tables)
+    found = background_check(
+        *map(as_input, tables), counts=inputs.counts, loss=parameters["loss"],
+        n_components=None if count == "auto" else count, seed=parameters["random_state"], **marks,
+    )  # fmt: skip
+    for advice in found.advice:
+        show.say(f"background: {advice}")
+    return found.to_dict()["rows"]
+
+
+def tested(
+    model: BCNMF, inputs: Inputs, key: str, permutations: int, tell: Tell
+) -> list[dict[str, Any]]:
+    """Rows of the test of enrichment; groups that are in both sets are pairs."""
+    from bcnmf_jax.enrichment import enrichment
+
+    tables = inputs.target, inputs.background
+    groups, others = (t.column(key) for t in tables)
+    found = enrichment(
+        model, *map(as_input, tables), groups=groups, background_groups=others,
+        pairs=not set(groups).isdisjoint(others), n_permutations=permutations,
+        seed=model.random_state, progress=tell,
+    )  # fmt: skip
+    if found.note:
+        show.say(found.note)
+    return list(found.rows)

@@ -1,0 +1,196 @@
+"""What the commands have in common: options for the data, the model and the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DATA, MODEL, RUN = "Data", "Model", "Run"
+
+
+def values(text: str, kind: Callable[[str], Any], option: str) -> list[Any]:
+    """The values of a list such as "0,0.5,1".
+
+    Raises
+    ------
+    typer.BadParameter
+        For an entry that is no such value.
+    """
+    try:
+        return [kind(entry) for entry in text.split(",")]
+    except ValueError:
+        name = {int: "whole numbers", float: "numbers"}[kind]
+        raise typer.BadParameter(
+            f"{text!r} is not {name} with commas between", param_hint=option
+        ) from None
+
+
+def value_or_auto(text: str, kind: Callable[[str], Any], option: str) -> Any:
+    """A number, or "auto".
+
+    Raises
+    ------
+    typer.BadParameter
+        For anything else.
+    """
+    if text == "auto":
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        name = {int: "a whole number", float: "a number"}[kind]
+        raise typer.BadParameter(
+            f"{text!r} is neither {name} nor auto", param_hint=option
+        ) from None
+
+
+GroupKey = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of obs with donors, mice, cell lines, which are the independent units.",
+        rich_help_panel=DATA,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Two files, or one whose samples are told apart by a column."""
+
+    file: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="Target; or all samples, with --condition-key.")
+    ]
+    background_file: Annotated[
+        Path | None,
+        typer.Argument(metavar="BACKGROUND", help="Background, features as the target."),
+    ] = None
+    condition_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of obs (.h5ad) that tells target and background apart.",
+            rich_help_panel=DATA,
+        ),
+    ] = None
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="A condition of the target; may be repeated.", rich_help_panel=DATA),
+    ] = None
+    background: Annotated[
+        list[str] | None,
+        typer.Option(help="A condition of the background; may be repeated.", rich_help_panel=DATA),
+    ] = None
+    layer: Annotated[
+        str | None, typer.Option(help="Layer of the .h5ad; by default X.", rich_help_panel=DATA)
+    ] = None
+    scale: Annotated[
+        str,
+        typer.Option(
+            help="log: each sample to a total of 10,000, then log(1 + x). none: as they are. auto: "
+            "log for squared error where all values are whole numbers, else none.",
+            metavar="auto|none|log",
+            rich_help_panel=DATA,
+        ),
+    ] = "auto"
+    common: Annotated[
+        bool,
+        typer.Option("--common", help="Use the features that both have.", rich_help_panel=DATA),
+    ] = False
+
+    def __post_init__(self):
+        conditions = self.condition_key, self.target, self.background
+        if self.background_file is None and not all(conditions):
+            raise typer.BadParameter(
+                "give TARGET and BACKGROUND, or one .h5ad file with --condition-key, --target and "
+                "--background"
+            )
+        if self.background_file is not None and any(conditions):
+            raise typer.BadParameter(
+                "--condition-key, --target and --background split one file; leave BACKGROUND out"
+            )
+        if self.scale not in ("auto", "none", "log"):
+            raise typer.BadParameter(
+                f"{self.scale!r} is not auto, none or log", param_hint="--scale"
+            )
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a single fit and a sweep have in common."""
+
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="contrastive: components that pay for what they explain of the background. "
+            "background_first: beyond components of the background; sequential: so, one after "
+            "the other. shared_target: beside shared components. nmf: the target alone. "
+            "published: contrastive as published.",
+            metavar="NAME",
+            rich_help_panel=MODEL,
+        ),
+    ] = "contrastive"
+    loss: Annotated[
+        str,
+        typer.Option(
+            help="Squared error, for log-normalised and continuous data, or KL, for counts.",
+            metavar="frobenius|kl",
+            rich_help_panel=MODEL,
+        ),
+    ] = "frobenius"
+    n_background_components: Annotated[
+        int, typer.Option(help="Shared or background components.", rich_help_panel=MODEL)
+    ] = 10
+    restarts: Annotated[int, typer.Option(help="Random starts.", rich_help_panel=MODEL)] = 8
+    seed: Annotated[int, typer.Option(help="Of the starts.", rich_help_panel=MODEL)] = 0
+    max_iter: Annotated[int, typer.Option(help="Most steps.", rich_help_panel=MODEL)] = 500
+    tol: Annotated[
+        float, typer.Option(help="Stop below this change of the fit.", rich_help_panel=MODEL)
+    ] = 1e-4
+
+    def parameters(self) -> dict[str, Any]:
+        """As `BCNMF` takes them."""
+        return {
+            "objective": self.objective,
+            "loss": self.loss,
+            "n_background_components": self.n_background_components,
+            "n_restarts": self.restarts,
+            "random_state": self.seed,
+            "max_iter": self.max_iter,
+            "tol": self.tol,
+        }
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where results go, and how they are shown."""
+
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the run; must be new, or a run to go on with.", rich_help_panel=RUN
+        ),
+    ]
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another run at --out.", rich_help_panel=RUN)
+    ] = False
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=RUN)
+    ] = False
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder in which compiled programs stay, so that the next run starts at once.",
+            envvar="JAX_COMPILATION_CACHE_DIR",
+            rich_help_panel=RUN,
+        ),
+    ] = None
+
+    def __post_init__(self):
+        if self.cache is not None:
+            import jax
+
+            jax.config.update("jax_compilation_cache_dir", str(self.cache))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -1,0 +1,121 @@
+"""What a fit leaves: tables, how it ended, and a summary of both on stdout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from bcnmf_jax.cli import show
+from bcnmf_jax.cli.inputs import Inputs
+from bcnmf_jax.cli.options import RunOptions
+from bcnmf_jax.run_folder import REPORT, column_name, read_table, write_table
+from bcnmf_jax.tabular import Table
+
+if TYPE_CHECKING:
+    from bcnmf_jax.estimator import BCNMF
+
+SHOWN = 6
+"""Features that the summary names of each component."""
+
+
+def estimator(parameters: dict[str, Any]) -> BCNMF:
+    """The estimator, its parameters checked before any data are read."""
+    from bcnmf_jax.estimator import BCNMF
+    from bcnmf_jax.parameters import check_parameters
+
+    model = BCNMF(**parameters)
+    check_parameters(model)
+    return model
+
+
+def as_input(table: Table) -> Any:
+    """Values for the estimator, with the names of features where it takes them."""
+    if sparse.issparse(table.values):
+        return table.values
+    return pd.DataFrame(table.values, index=table.samples, columns=table.features)
+
+
+def names(model: BCNMF) -> list[str]:
+    """Names of all components, target components first."""
+    shared = [f"background{k}" for k in range(len(model.background_components_))]
+    return [*map(str, model.get_feature_names_out()), *shared]
+
+
+def write_tables(folder: Path, model: BCNMF, inputs: Inputs, keys: list[str]) -> None:
+    """Components, usage, restarts and what else the model knows."""
+    basis = np.concatenate([model.components_, model.background_components_])
+    loadings = dict(zip(names(model), basis, strict=True))
+    write_table(folder, "components", {"feature": inputs.target.features} | loadings)
+    usage = [
+        usage_of(model, table).assign(set=role, **{column_name(k): table.column(k) for k in keys})
+        for role, table in (("target", inputs.target), ("background", inputs.background))
+    ]
+    order = ["sample", "set", *map(column_name, keys), *names(model)]
+    write_table(folder, "usage", pd.concat(usage, ignore_index=True)[order])
+    count = range(len(model.restarts_["value"]))
+    write_table(folder, "restarts", {"restart": count, **model.restarts_})
+    if model.selection_ is not None:
+        write_table(folder, "selection", list(model.selection_.table))
+
+
+def usage_of(model: BCNMF, table: Table) -> pd.DataFrame:
+    """Codes on all components, one column each, after the samples' names."""
+    codes = model.transform(as_input(table), full=True)
+    frame = pd.DataFrame(codes, columns=names(model))
+    frame.insert(0, "sample", table.samples)
+    return frame
+
+
+def outcome(model: BCNMF) -> dict[str, Any]:
+    """How the fit ended, for config.json."""
+    selection = model.selection_
+    return {
+        "result": model.result_,
+        "n_components": len(model.components_),
+        "n_background_components": len(model.background_components_),
+        "alpha": model.alpha_,
+        "objective": model.objective_,
+        "steps": model.n_iter_,
+        "diagnostics": model.diagnostics_,
+        "outcome": selection and selection.outcome,
+        "reasons": selection and list(selection.reasons),
+    }
+
+
+def shown(config: dict[str, Any], run: RunOptions) -> None:
+    """The end of a fit, on stdout."""
+    page, found = run.out / REPORT, config["result"]
+    if run.as_json:
+        about = {k: config[k] for k in ("samples", "features", "scale", "warnings", "seconds")}
+        where = {"out": run.out, "report": page if page.exists() else None}
+        return show.emit(where | found | about)
+    explained = found["diagnostics"]
+    print(
+        f"{found['objective']}, alpha {show.short(found['alpha'])}: {found['result']} after "
+        f"{found['steps']} steps; explains {show.short(explained['x_explained'])} of the target "
+        f"and {show.short(explained['y_explained'])} of the background"
+    )
+    if found["outcome"]:
+        print(f"{found['outcome']}: {' '.join(found['reasons'])}")
+    show.table("Components", summary(run.out))
+    print(f"{page if page.exists() else run.out} was written in {config['seconds']:.1f} s")
+
+
+def summary(out: Path) -> list[dict[str, Any]]:
+    """Per component its mean usage in each set, and its first features."""
+    components, usage = (read_table(out, name) for name in ("components", "usage"))
+    features = components.pop("feature")
+    mean = (usage[components.columns] * components.sum()).groupby(usage["set"]).mean()
+    return [
+        {
+            "component": name,
+            "usage in target": float(mean.loc["target", name]),
+            "in background": float(mean.loc["background", name]),
+            "first features": ", ".join(map(str, features[components[name].nlargest(SHOWN).index])),
+        }
+        for name in components
+    ]

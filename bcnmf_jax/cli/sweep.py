@@ -1,0 +1,175 @@
+"""``bcnmf sweep``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from bcnmf_jax.cli import show
+from bcnmf_jax.cli.inputs import Inputs
+from bcnmf_jax.cli.options import MODEL, DataOptions, FitOptions, RunOptions, values
+from bcnmf_jax.cli.progress import working
+from bcnmf_jax.cli.record import carry_out
+from bcnmf_jax.cli.results import estimator
+from bcnmf_jax.datasets.files import written_whole
+from bcnmf_jax.run_folder import plain, read_table, write_table
+
+ROWS = "rows.jsonl"
+"""Rows of the fits that are done, while others are not."""
+MEASURED = ("x_explained", "y_explained", "dead_features", "dead_components", "effective_features")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The axes of a sweep."""
+
+    alphas: Annotated[
+        str, typer.Option(help="Contrasts, with commas between.", rich_help_panel=MODEL)
+    ] = "0,0.25,0.5,0.75,1,1.25,1.5,2,3"
+    ranks: Annotated[
+        str,
+        typer.Option(help="Numbers of target components, with commas.", rich_help_panel=MODEL),
+    ] = "2,5,10"
+
+    def parameters(self) -> dict[str, Any]:
+        """The values of both axes."""
+        return {
+            "alphas": values(self.alphas, float, "--alphas"),
+            "ranks": values(self.ranks, int, "--ranks"),
+        }
+
+
+def sweep(data: DataOptions, grid: Grid, model: FitOptions, run: RunOptions) -> None:
+    """Fit every combination of alpha, number of components and start.
+
+    The table tables/path.tsv shows where shared programs leave the components (the explained
+    variance drops), where a fit collapses, and how alike the components of all starts are. After
+    Ctrl-C the same command goes on where it stopped.
+
+    Examples:
+
+    - bcnmf sweep treated.csv untreated.csv --alphas 0,0.5,1,2 --ranks 2,4,8 --out SWEEP
+
+    - bcnmf sweep cells.h5ad --condition-key stim --target stim --background ctrl --restarts 20
+      --out SWEEP
+    """
+    estimator(model.parameters())
+    parameters = grid.parameters() | model.parameters()
+
+    def work(folder: Path, inputs: Inputs) -> dict[str, Any]:
+        rows = read_rows(folder / ROWS)
+        todo = missing(parameters, rows)
+        if rows:
+            show.say(f"{len(rows)} fits are done already, {len(todo)} settings are left")
+        if todo:
+            rows += fit_cells(inputs.arrays(), parameters, todo, folder / ROWS)
+        rows.sort(key=lambda r: (r["n_components"], r["alpha"], r["restart"]))
+        write_table(folder, "path", rows)
+        (folder / ROWS).unlink()
+        return {"fits": len(rows), "results": dict(Counter(row["result"] for row in rows))}
+
+    config = carry_out("sweep", data, run, parameters, work, loss=model.loss, resume=ROWS)
+    shown(config, run)
+
+
+def missing(parameters: dict[str, Any], rows: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    """The settings without rows: number of components, and alpha."""
+    done = {(row["n_components"], row["alpha"]) for row in rows}
+    every = [(k, a) for k in parameters["ranks"] for a in parameters["alphas"]]
+    return [cell for cell in dict.fromkeys(every) if cell not in done]
+
+
+def fit_cells(
+    arrays: dict[str, Any], parameters: dict[str, Any], todo: list[tuple[int, float]], path: Path
+) -> list[dict[str, Any]]:
+    """Fit the settings, and append the rows of each to the file as it ends."""
+
+    def work(tell: Any) -> list[dict[str, Any]]:
+        made = []
+        for i, rows in enumerate(cells(arrays, parameters, todo)):
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(rows) + "\n")
+            made += rows
+            tell((i + 1) / len(todo))
+        return made
+
+    return working(f"fitting {len(todo)} settings", work)
+
+
+def cells(
+    arrays: dict[str, Any], parameters: dict[str, Any], todo: list[tuple[int, float]]
+) -> Iterator[list[dict[str, Any]]]:
+    """Rows of all starts, setting by setting."""
+    import jax
+
+    from bcnmf_jax.data import prepare
+    from bcnmf_jax.fit import Stop, result_name
+    from bcnmf_jax.parameters import LOSSES
+    from bcnmf_jax.plan import Plan
+    from bcnmf_jax.selection.select import stability
+    from bcnmf_jax.sweep import sweep
+
+    axes = ("alphas", "ranks")
+    model = estimator({k: v for k, v in parameters.items() if k not in axes})
+    loss, rows = LOSSES[model.loss](), prepare(arrays)
+    key, count = jax.random.key(model.random_state), model.n_restarts
+    keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(count))
+    for rank, alpha in todo:
+        plan = Plan(model.objective, alpha, rank, model.n_background_components, loss)
+        fits = sweep(
+            plan.make, rows, alphas=[alpha], ranks=[rank], keys=keys, loss=loss,
+            stop=Stop(model.tol, model.max_iter), **plan.extra,
+        )[0, 0]  # fmt: skip
+        alike = stability(np.asarray(fits.blocks["basis"])[:, :rank])
+        results = result_name(fits.result)
+        measured = {name: np.asarray(fits.diagnostics[name]) for name in MEASURED}
+        yield [
+            plain(
+                {
+                    "alpha": alpha,
+                    "n_components": rank,
+                    "restart": r,
+                    "result": results[r],
+                    "steps": int(fits.steps[r]),
+                    **{name: value[r] for name, value in measured.items()},
+                    "stability": alike,
+                }
+            )
+            for r in range(count)
+        ]
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of the settings that are done, a line each; a last one that was cut off is dropped."""
+    if not path.exists():
+        return []
+    *lines, rest = path.read_text(encoding="utf-8").split("\n")
+    if rest:
+        with written_whole(path) as partial:
+            partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return [row for line in lines for row in json.loads(line)]
+
+
+def shown(config: dict[str, Any], run: RunOptions) -> None:
+    """The end of a sweep, on stdout: medians over starts."""
+    frame = read_table(run.out, "path")
+    if run.as_json:
+        rows = frame.to_dict("records")
+        return show.emit({"out": run.out} | config["result"] | {"rows": rows})
+    found = frame.groupby(["n_components", "alpha"], as_index=False)
+    medians = found[["x_explained", "y_explained", "dead_features", "stability"]].median()
+    bad = (
+        frame["result"]
+        .isin(["collapsed", "nonfinite"])
+        .groupby([frame["n_components"], frame["alpha"]])
+    )
+    medians["collapsed"] = bad.mean().to_numpy()
+    show.table("Medians over starts", medians.to_dict("records"))
+    print(f"{run.out} was written in {config['seconds']:.1f} s")

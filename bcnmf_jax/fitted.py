@@ -1,0 +1,195 @@
+"""What a fitted model says of samples, and how it is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn import get_config
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted
+
+import bcnmf_jax
+import bcnmf_jax.model_files as model_files
+from bcnmf_jax.fit import Stop
+from bcnmf_jax.inputs import read_background, read_target, read_weights, sets, stacked
+from bcnmf_jax.model_files import Stored
+from bcnmf_jax.parameters import FIRST, given_loss
+from bcnmf_jax.plan import Plan
+from bcnmf_jax.restarts import Sets
+from bcnmf_jax.selection.selection import Selection
+
+BACKGROUND = Stop(tol=1e-4, max_steps=300)
+"""Of the background's basis that scores are measured against."""
+
+
+def is_fitted_name(name: str) -> bool:
+    """Whether an attribute is one that a fit gives."""
+    return name.isidentifier() and name.endswith("_") and not name.startswith("_")
+
+
+class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """The methods of `BCNMF` that need its fitted attributes alone."""
+
+    loss: Any
+    missing: str
+    components_: np.ndarray
+    background_components_: np.ndarray
+    n_background_components_: int
+    objective_: str
+    background: Any
+    selection_: Selection | None
+
+    def transform(self, X, *, full: bool = False):
+        """Codes of samples on the fitted components.
+
+        Parameters
+        ----------
+        X : array, frame, CSR or CSC matrix, or source (n_samples, n_features)
+        full : bool
+            Return the codes of background components too, after the target components.
+
+        Returns
+        -------
+        ndarray (n_samples, n_components), or (n_samples, all components) if ``full``
+            Read on all components at once, whichever are returned. What `fit_transform` returns,
+            too. A frame after ``set_output``, which has no names for ``full``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For data that `prepare` refuses, and other features than those of the fit.
+        """
+        output = getattr(self, "_sklearn_output_config", {}).get("transform")
+        if full and (output or get_config()["transform_output"]) != "default":
+            raise ValueError("full=True gives arrays: set_output(transform='default') first")
+        with self._reading(X) as data:
+            codes = data.codes(given_loss(self), self._basis())
+        return codes if full else codes[:, : len(self.components_)]
+
+    def inverse_transform(self, X):
+        """Samples from codes: the part of the target components, or everything from full codes.
+
+        Parameters
+        ----------
+        X : array (n_samples, n_components) or (n_samples, all components)
+
+        Returns
+        -------
+        ndarray (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        X = check_array(X, dtype=[np.float64, np.float32])
+        basis = self._basis()
+        if X.shape[1] not in (len(self.components_), len(basis)):
+            raise ValueError(
+                f"X has {X.shape[1]} columns; codes have {len(self.components_)}, full codes "
+                f"{len(basis)}"
+            )
+        return X @ basis[: X.shape[1]]
+
+    def score(self, X, y=None, sample_weight=None):
+        """Gain beyond the background: how much more of the variance of X is explained by target
+        components and `background_basis_` together than by `background_basis_` alone.
+
+        Larger is better; of a model without background the explained variance itself. On rows that
+        the fit has not seen it compares values of alpha and objectives. It cannot choose what
+        defines the scale, ``loss`` and ``n_background_components`` (fewer of them leave more to
+        gain), nor the data's normalisation; and since codes are read anew, further components
+        rarely lower it: of several ``n_components`` take the smallest where it levels off.
+
+        Parameters
+        ----------
+        X : array, frame, CSR or CSC matrix (n_samples, n_features)
+        y : ignored
+        sample_weight : array (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        with self._reading(X, sample_weight) as data:
+            loss, reference = given_loss(self), self._background_basis()
+            both = data.explained(loss, np.concatenate([self.components_, reference]))
+            if not len(reference):
+                return both
+            # Components of 0 take no part, and nothing is compiled for another number of them.
+            none = np.zeros_like(self.components_)
+            return both - data.explained(loss, np.concatenate([none, reference]))
+
+    def save(self, folder: str | Path) -> None:
+        """Save parameters and fitted attributes in a folder, without pickle; `load` reads it.
+
+        The folder holds ``model.safetensors`` (arrays) and ``model.json``. It is written whole or
+        not at all, and replaces a model of that name. A background given to the constructor is
+        saved with the rest if it is an array.
+
+        Raises
+        ------
+        ValueError
+            For a parameter that cannot be saved (a RandomState, a frame, a loss of your own), and a
+            folder that holds something else.
+        """
+        check_is_fitted(self)
+        fitted = {k: v for k, v in vars(self).items() if is_fitted_name(k)}
+        if self.selection_ is not None:
+            fitted["selection_"] = self.selection_.to_dict()
+        parameters = self.get_params(deep=False)
+        stored = Stored(type(self).__name__, bcnmf_jax.__version__, parameters, fitted)
+        model_files.write(folder, stored)
+
+    @property
+    def _n_features_out(self):
+        return len(self.components_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.missing == "mask"
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self):
+        return {k: v for k, v in super().__getstate__().items() if k != "_background"}
+
+    def _remember(self, background: Any) -> None:
+        """Keep what `score` needs of a fit: the background that it was given, until pickled."""
+        self._background = background
+        if hasattr(self, "background_basis_"):
+            del self.background_basis_
+        if self.objective_ in FIRST or background is None:
+            self.background_basis_ = self.background_components_
+
+    def _background_basis(self) -> np.ndarray:
+        if not hasattr(self, "background_basis_"):
+            background = getattr(self, "_background", self.background)
+            if background is None:
+                raise ValueError(
+                    "score needs the background, which a model that was pickled or saved after "
+                    "fit(background=) no longer has; score before, or fit again"
+                )
+            found = read_background(self, background, self.components_.dtype)
+            data = sets({"target": stacked(found)})
+            rank = self.n_background_components_
+            plan = Plan("nmf", 0.0, rank, rank, given_loss(self))
+            # One key for all models, so that they are measured against the same.
+            key = jax.random.key(0)[None]
+            (found,) = data.restarts(plan, key, BACKGROUND, say=lambda text: None)
+            self.background_basis_ = found.basis
+        return self.background_basis_
+
+    def _basis(self) -> np.ndarray:
+        return np.concatenate([self.components_, self.background_components_])
+
+    @contextmanager
+    def _reading(self, X, sample_weight=None) -> Iterator[Sets]:
+        """New samples, checked, in the precision that they have."""
+        check_is_fitted(self)
+        given = {"target": read_target(self, X, reset=False)} | read_weights(X, sample_weight)
+        with jax.enable_x64(given["target"].dtype == np.float64):
+            yield sets(given, new=True)

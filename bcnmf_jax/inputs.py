@@ -1,0 +1,194 @@
+"""What `BCNMF` is given, checked: target, background, weights, missing values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
+
+from bcnmf_jax.checks import check_form
+from bcnmf_jax.readers import source
+from bcnmf_jax.restarts import InMemory, Sets, Streamed
+from bcnmf_jax.sources import Stacked
+
+FLOATS = [np.float64, np.float32]
+
+
+def read_fit(model: Any, X: Any, y: Any, background: Any, sample_weight: Any) -> dict[str, Any]:
+    """The arguments of ``BCNMF.fit``, checked.
+
+    Returns
+    -------
+    dict
+        ``"target"``, and ``"background"`` and ``"weights"`` where there are any.
+
+    Raises
+    ------
+    TypeError
+        For a background passed as y, and half precision.
+    ValueError
+        For a background given twice, or of other features than X; for weights that do not match.
+    """
+    shapes: list[Any] = [getattr(a, "shape", ()) for a in (X, y)]
+    if all(len(shape) == 2 for shape in shapes) and shapes[0][1] == shapes[1][1] > 1:
+        raise TypeError("y is ignored; pass the background by name: fit(X, background=Y)")
+    if background is not None and model.background is not None:
+        raise ValueError(
+            "background is given to the constructor and to fit; give it once: "
+            "set_params(background=None), or leave it out here"
+        )
+    background = model.background if background is None else background
+    given = {"target": read_target(model, X, reset=True)} | read_weights(X, sample_weight)
+    if background is not None:
+        given["background"] = read_background(model, background, given["target"].dtype)
+    return given
+
+
+def read_weights(X: Any, sample_weight: Any) -> dict[str, Any]:
+    """``"weights"`` of the rows of X, checked, where there are any."""
+    if sample_weight is None:
+        return {}
+    rows = np.empty((X.shape[0], 1)) if hasattr(X, "shape") else X
+    return {"weights": _check_sample_weight(sample_weight, rows, ensure_non_negative=True)}
+
+
+def read_target(model: Any, X: Any, *, reset: bool) -> Any:
+    """X as an array, CSR or CSC matrix of floats, or a source as it is; ``reset`` where it says
+    what the features are."""
+    if is_source(X):
+        if reset:
+            vars(model).pop("feature_names_in_", None)
+            model.n_features_in_ = X.shape[1]
+        return _source(model, X, "X")
+    _refuse_half(X, "X")
+    found = validate_data(
+        model, X, accept_sparse=("csr", "csc"), dtype=FLOATS, ensure_non_negative=True,
+        ensure_all_finite=False, reset=reset,
+    )  # fmt: skip
+    return _finite(model, found, "X")
+
+
+def stacked(background: Any) -> Any:
+    """Several backgrounds as one."""
+    if not isinstance(background, list):
+        return background
+    if any(issparse(b) or is_source(b) for b in background):
+        return Stacked([source(b) for b in background])
+    return np.concatenate(background)
+
+
+def sets(given: dict[str, Any], *, new: bool = False) -> Sets:
+    """What was read, ready to be fitted (or, ``new``, to be read under a basis).
+
+    NaN, which pass only under ``missing="mask"``, become a mask.
+
+    Raises
+    ------
+    ValueError
+        For missing values beside sparse matrices.
+    """
+    data = {k: v for k, v in given.items() if k != "weights"}
+    weights = {"target": given["weights"]} if "weights" in given else None
+    leaves = jax.tree.leaves(data)
+    missing = any(np.isnan(_values(a)).any() for a in leaves if not is_source(a))
+    if any(issparse(a) or is_source(a) for a in leaves):
+        if missing:
+            raise ValueError(
+                "missing='mask' needs arrays, found NaN and sparse matrices; pass X and background "
+                "as X.toarray()"
+            )
+        return Streamed(data, weights, new=new)
+    known = lambda a: (~np.isnan(a)).astype(a.dtype)  # noqa: E731
+    mask = jax.tree.map(known, data) if missing else None
+    return InMemory(data, weights, mask, new=new)
+
+
+def read_background(model: Any, background: Any, dtype: Any) -> Any:
+    """The background as `read_target` gives X, of the features of X; a list of several."""
+    parts = background if isinstance(background, list | tuple) else [background]
+    if isinstance(background, list | tuple) and (not parts or len(np.shape(parts[0])) != 2):
+        parts = [background]
+    names = [f"background[{i}]" for i in range(len(parts))] if len(parts) > 1 else ["background"]
+    found = [_background(model, b, n, dtype) for b, n in zip(parts, names, strict=True)]
+    return found if len(found) > 1 else found[0]
+
+
+def _background(model: Any, background: Any, name: str, dtype: Any) -> Any:
+    if is_source(background):
+        return _source(model, background, name)
+    _refuse_half(background, name)
+    columns = getattr(background, "columns", None)
+    wanted = getattr(model, "feature_names_in_", None)
+    if columns is not None and wanted is not None and list(columns) != list(wanted):
+        how = _differ(list(wanted), list(columns))
+        raise ValueError(f"{name} has not the columns of X in their order: {how}")
+    found = check_array(
+        background, accept_sparse=("csr", "csc"), dtype=dtype, ensure_non_negative=True,
+        ensure_all_finite=False, input_name=name,
+    )  # fmt: skip
+    return _finite(model, _as_wide(model, found, name), name)
+
+
+def is_source(a: Any) -> bool:
+    """Whether rows are read from it when they are needed, as from what `bcnmf_jax.source` makes."""
+    return hasattr(a, "rows_into")
+
+
+def _source(model: Any, a: Any, name: str) -> Any:
+    """A source; its values are checked as they are read."""
+    check_form(a, name)
+    return _as_wide(model, a, name)
+
+
+def _as_wide(model: Any, a: Any, name: str) -> Any:
+    """Raise ValueError for other features than those of the fit."""
+    if a.shape[1] != model.n_features_in_:
+        raise ValueError(
+            f"{name} has {a.shape[1]} features, X of the fit has {model.n_features_in_}; give both "
+            "the same features in the same order"
+        )
+    return a
+
+
+def _differ(wanted: list, columns: list) -> str:
+    """How two lists of names differ, with the first few of them."""
+    said = []
+    for word, some, others in (("it lacks", wanted, columns), ("X lacks", columns, wanted)):
+        known = set(others)
+        if odd := [n for n in some if n not in known]:
+            more = f" and {len(odd) - 5} more" if len(odd) > 5 else ""
+            said.append(f"{word} {odd[:5]}{more}")
+    if said:
+        return "; ".join(said)
+    if len(wanted) != len(columns):
+        return f"it has {len(columns)} of them and X {len(wanted)}, some twice"
+    first = next(i for i, (a, b) in enumerate(zip(wanted, columns, strict=True)) if a != b)
+    return (
+        f"the same names stand in another order ({columns[first]!r} where X has "
+        f"{wanted[first]!r}); pass background[list(X.columns)]"
+    )
+
+
+def _finite(model: Any, a: Any, name: str) -> Any:
+    """Raise ValueError for infinite values, and for NaN unless they are to be masked."""
+    values = _values(a)
+    bad = np.isinf(values) if model.missing == "mask" else ~np.isfinite(values)
+    if bad.any():
+        raise ValueError(
+            f"{name} has {int(bad.sum())} values that are NaN or infinite; fill or drop them"
+            + ("" if np.isinf(values).any() else ", or set missing='mask' to leave them out")
+        )
+    return a
+
+
+def _values(a: Any) -> np.ndarray:
+    """The values of an array, or those that a sparse matrix stores."""
+    return a.data if issparse(a) else a
+
+
+def _refuse_half(a: Any, name: str) -> None:
+    if getattr(a, "dtype", None) == np.float16:
+        raise TypeError(f"{name} is float16, whose sums overflow; convert it to float32")

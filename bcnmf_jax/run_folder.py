@@ -1,0 +1,258 @@
+"""The folder that a run of the command line leaves, and that a report is made from.
+
+::
+
+    RUN/
+      config.json                what was run, on what, and how it ended
+      model/                     `BCNMF.save`; `bcnmf_jax.load` reads it (fit)
+      tables/components.tsv      fit: feature, then one column of loadings per component
+      tables/usage.tsv           fit: sample, set ("target", "background"), the columns of the
+                                 cells' table that were asked for, then one column per component
+      tables/restarts.tsv        fit: restart, value (of the game), result
+      tables/path.tsv            sweep: alpha, n_components, restart, result, steps,
+                                 x_explained, y_explained, dead_features, dead_components,
+                                 effective_features, stability (of the components of all restarts
+                                 of this alpha and number)
+      tables/selection.tsv       select, and fit with "auto": one row per candidate
+      tables/enrichment.tsv      fit with --group-key: one row per component
+      tables/background.tsv      fit: one row per check of the background
+      tables/comparison.tsv      compare: one row per method
+      report.html                `bcnmf_jax.report.write`
+
+Which tables there are depends on the command; a table that does not apply is not written. Tables
+are tab-separated with a header; missing values are empty. Components are named as the estimator
+names its outputs (``bcnmf0``, ...), those that target and background share ``background0``, ...
+
+``config.json`` has the keys
+
+======================  ==========================================================================
+``format``              1; raised by a change that an older reader would misread
+``command``, ``line``   "fit", "sweep", "select" or "compare"; the command as it was typed
+``started``             date and time, UTC, ISO 8601
+``seconds``             wall time
+``versions``            ``{"bcnmf_jax": ..., "python": ..., "jax": ..., ...}``
+``device``              "cpu", "gpu" or "tpu"
+``sources``             list of ``{"role": "target" | "background" | "data", "path", "sha256"}``; of
+                        a folder the sha256 of its files' names and sha256
+``data``                how the sources were read: ``condition_key``, ``target``, ``background``
+                        (lists of conditions), ``layer``, ``scale``, ``common``
+``parameters``          those of the estimator, sweep, selection or comparison, as asked for;
+                        ``group_key`` among them, where there is a test or there are splits
+``samples``             ``{"target": n, "background": m}``
+``features``            g
+``scale``               ``{"applied": "none" | "log", "why": a sentence}``
+``columns``             columns of obs that were asked for, as usage.tsv names them
+``result``              of fit: ``result``, ``n_components``, ``n_background_components``,
+                        ``alpha``, ``objective``, ``steps``, ``diagnostics``, ``outcome`` and
+                        ``reasons`` (None without "auto"); of select: the selection without its
+                        table; of sweep: ``fits`` and their number by ``results``; of compare: {}
+``warnings``            list of sentences
+======================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import bcnmf_jax
+from bcnmf_jax.datasets.files import sha256, written_whole
+from bcnmf_jax.extras import require
+
+FORMAT = 1
+CONFIG = "config.json"
+MODEL = "model"
+TABLES = "tables"
+REPORT = "report.html"
+PACKAGES = ("jax", "jaxlib", "equinox", "numpy", "scipy", "scikit-learn", "pandas", "anndata")
+
+
+class RunFolderError(ValueError):
+    """A folder that is no run, a run of something else, or one that may not be written over."""
+
+
+def plain(value: Any) -> Any:
+    """The same as types of JSON; NaN and infinite as None."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def column_name(key: str) -> str:
+    """What usage.tsv calls a column of obs: its own name, unless the table has one of that name."""
+    return f"obs.{key}" if key in ("sample", "set") else key
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, of Python and of the packages that a result can hang on."""
+    found = {"bcnmf_jax": bcnmf_jax.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def fingerprint(path: Path) -> str:
+    """sha256 of a file; of a folder, that of the names and sha256 of its files."""
+    if not path.is_dir():
+        return sha256(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    lines = [f"{sha256(p)}  {p.relative_to(path).as_posix()}\n" for p in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def identity(config: dict[str, Any]) -> dict[str, Any]:
+    """What makes two runs the same: command, data by content, parameters and version."""
+    sources = [{"role": s["role"], "sha256": s["sha256"]} for s in config["sources"]]
+    return plain(
+        {key: config[key] for key in ("command", "data", "parameters", "columns")}
+        | {"sources": sources, "version": config["versions"]["bcnmf_jax"]}
+    )
+
+
+def read_config(run: str | Path) -> dict[str, Any]:
+    """Read and check ``config.json`` of a run folder.
+
+    Raises
+    ------
+    RunFolderError
+        For a folder that is not there or no run, or one of a later format.
+    """
+    path = Path(run) / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = "has no config.json" if Path(run).is_dir() else "is no folder"
+        raise RunFolderError(f"{run} is no run of bcnmf: it {what}") from error
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path} cannot be read: {error}") from error
+    wanted = ("format", "command", "sources", "data", "parameters", "columns", "versions")
+    if not isinstance(config, dict) or any(key not in config for key in wanted):
+        raise RunFolderError(f"{path} is not of bcnmf: it lacks one of {', '.join(wanted)}")
+    if config["format"] != FORMAT:
+        raise RunFolderError(
+            f"{path} has format {config['format']!r}, this version reads {FORMAT}; use the version "
+            "of bcnmf_jax that wrote it"
+        )
+    return config
+
+
+def write_config(run: Path, config: dict[str, Any]) -> None:
+    """Write ``config.json``, whole or not at all."""
+    with written_whole(run / CONFIG) as partial:
+        text = json.dumps(plain({"format": FORMAT} | config), indent=1, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def write_table(run: Path, name: str, columns: Any) -> None:
+    """Write a table of a run from a frame, a dictionary of columns or a list of rows."""
+    frame = require("pandas", "cli").DataFrame(columns)
+    with written_whole(run / TABLES / f"{name}.tsv") as partial:
+        frame.to_csv(partial, sep="\t", index=False)
+
+
+def read_table(run: str | Path, name: str, text: Sequence[str] = ()) -> Any:
+    """A table of a run as a pandas DataFrame, or None where the run has none.
+
+    Names of features and samples, and the columns ``text``, are read as they stand: "01" is no
+    number.
+
+    Raises
+    ------
+    RunFolderError
+        For a table that cannot be read.
+    """
+    path = Path(run) / TABLES / f"{name}.tsv"
+    if not path.is_file():
+        return None
+    try:
+        # A feature may be called NA or nan: only empty fields are missing.
+        return require("pandas", "cli").read_csv(
+            path, sep="\t", keep_default_na=False, na_values=[""],
+            dtype=dict.fromkeys(("feature", "sample", *text), str),
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path} cannot be read: {error}") from error
+
+
+def finished(out: Path, config: dict[str, Any], *, overwrite: bool) -> dict[str, Any] | None:
+    """The configuration of the same run where ``out`` holds it; None where a run may be written.
+
+    Raises
+    ------
+    RunFolderError
+        Where ``out`` holds another run and may not be written over, or anything else.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    try:
+        found = read_config(out)
+    except RunFolderError as error:
+        raise RunFolderError(f"{error}; choose another folder for --out") from error
+    if overwrite:
+        return None
+    if identity(found) == identity(config):
+        return found
+    raise RunFolderError(
+        f"{out} holds another run ({found.get('line', found['command'])}); choose another folder "
+        "for --out, or pass --overwrite"
+    )
+
+
+@contextmanager
+def writing(out: Path, config: dict[str, Any], *, resume: str | None = None) -> Iterator[Path]:
+    """Give a folder ``OUT.part`` for a run, renamed to ``out`` once the block ends without error.
+
+    Parameters
+    ----------
+    out : path
+        Where `finished` has found room. What it holds is replaced at the end.
+    config : dict
+        At least what `identity` reads.
+    resume : str, optional
+        A file in the folder with which a run that was interrupted goes on: where it is there, the
+        folder stays after an error, and is given again to the same run. Without one an error, or an
+        interruption, leaves nothing.
+    """
+    part = out.with_name(f"{out.name}.part")
+    if part.exists():
+        same = identity(read_config(part)) == identity(config)
+        if not (resume and same and (part / resume).exists()):
+            shutil.rmtree(part)
+    part.mkdir(parents=True, exist_ok=True)
+    try:
+        write_config(part, config)
+        yield part
+        _move(part, out)
+    except BaseException:
+        if not (resume and (part / resume).exists()):
+            shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _move(part: Path, out: Path) -> None:
+    """Rename a folder over another, which is deleted last."""
+    old = out.with_name(f"{out.name}.old")
+    if out.exists():
+        os.replace(out, old)
+    os.replace(part, out)
+    if old.exists():
+        shutil.rmtree(old)

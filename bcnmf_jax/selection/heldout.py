@@ -1,0 +1,185 @@
+"""What components fitted to some samples explain of others, beyond a basis of the background."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Key
+
+from bcnmf_jax.deflation import in_turn
+from bcnmf_jax.diagnostics import dead_features, null_misfit
+from bcnmf_jax.fit import Stop, run
+from bcnmf_jax.init import start, uniform_rows
+from bcnmf_jax.losses import AbstractLoss
+from bcnmf_jax.objective import AbstractObjective, Data, misfits, truncate
+from bcnmf_jax.objectives import NMF, BackgroundFirst, Contrastive, SharedTarget
+from bcnmf_jax.solvers import default_solver
+from bcnmf_jax.terms import Rows
+from bcnmf_jax.transform import solve_codes
+
+FITTED = Stop(tol=1e-3, max_steps=200)
+SETTLED = Stop(tol=1e-4, max_steps=30)
+IN_TURN = Stop(tol=1e-5, max_steps=100)
+"""For one component: what it changes of the whole reconstruction may be little."""
+FLOOR = 0.01
+"""Share of the mean profile in every component of the background, for losses of counts."""
+STARTS = 2
+"""Starts of every fit, of which the one of lowest cost on the training rows is kept."""
+KINDS = ("sequential", "background_first", "shared_target", "contrastive")
+
+
+def make(kind: str, alpha: Array, loss: AbstractLoss, background_rank: int) -> AbstractObjective:
+    """The objective of a kind; bounded below for every loss."""
+    if kind == "shared_target":
+        return SharedTarget(shared_rank=background_rank, alpha=alpha, loss=loss)
+    if kind != "contrastive":
+        return BackgroundFirst(background_rank=background_rank, alpha=alpha, loss=loss)
+    if loss.bounded:
+        return Contrastive(alpha=alpha, loss=loss)
+    return BackgroundFirst(background_rank=1, alpha=alpha, loss=loss)
+
+
+def fit_background(data: Rows, rank: int, loss: AbstractLoss, key: Key[Array, ""]) -> Array:
+    """NMF of rows of the background: the basis (rank, g)."""
+    plain, rows = NMF(loss), {"target": data}
+    blocks = start(plain, rows, rank, key, "random")
+    return run(plain, rows, blocks, default_solver(plain, rows), FITTED, FITTED.looks).blocks[
+        "basis"
+    ]
+
+
+def components(
+    kind: str, objective: Any, data: Data, frozen: Array, widest: int, key: Key[Array, ""]
+) -> Array:
+    """Target components at every number of them from 1 to ``widest``: (widest, widest, g), with
+    rows of 0 beyond each number."""
+    if kind == "sequential":
+        rows, _ = in_turn(
+            objective, data, frozen, widest, key, None, IN_TURN, STARTS, IN_TURN.looks
+        )
+        return jnp.tril(jnp.ones((widest, widest), rows.dtype))[:, :, None] * rows
+    solver = default_solver(objective, data)
+
+    def one(index):
+        rank, own = index // STARTS + 1, jax.random.fold_in(key, index % STARTS)
+        if kind == "background_first":
+            drawn = uniform_rows(own, widest, frozen.shape[1], frozen.dtype)
+            basis = jnp.concatenate([drawn, frozen])
+            blocks = solve_codes(objective, data, basis, SETTLED)
+        else:
+            blocks = start(objective, data, widest, own, "random")
+        blocks = truncate(objective, blocks, rank)
+        found = run(objective, data, blocks, solver, FITTED, FITTED.looks)
+        return found.blocks["basis"][:widest], found.costs["basis"]
+
+    bases, costs = lax.map(one, jnp.arange(widest * STARTS))
+    costs = jnp.where(jnp.isfinite(costs), costs, jnp.inf).reshape(widest, STARTS)
+    best = jnp.argmin(costs, axis=1)
+    return bases.reshape(widest, STARTS, *bases.shape[1:])[jnp.arange(widest), best]
+
+
+def explained(
+    loss: AbstractLoss, rows: Rows, bases: Array, frozen: Array, halves: tuple[Array, Array]
+) -> dict[str, Array]:
+    """What bases explain of rows, beside the frozen components; the first entry is for these alone.
+
+    Parameters
+    ----------
+    bases : Array (count, K, g)
+    halves : two integer arrays
+        Features that codes are read on and features that are predicted, for ``crossed``.
+
+    Returns
+    -------
+    dict of Array (count + 1,)
+        ``explained``: one minus the misfit over that of the model without structure. ``crossed``:
+        the same on one half of the features with codes from the other (bi-cross-validation, Owen &
+        Perry 2009). ``dead``: dead features.
+    """
+    plain = NMF(loss)
+    total = rows.x.sum(0) if rows.v is None else (rows.x * rows.v).sum(0)
+    counts = jnp.all(rows.x == jnp.round(rows.x)) & jnp.any(rows.x > 1)
+
+    def fitted(x, basis):
+        data = {"target": Rows(x, rows.v)}
+        return data, solve_codes(plain, data, basis, SETTLED)["target"]
+
+    def share(data, codes, basis):
+        term = plain.terms(data)[0]
+        found = misfits([term], {"target": codes, "basis": basis})[0]
+        return 1 - found / null_misfit(term)
+
+    def one(own):
+        basis = jnp.concatenate([own, frozen])
+        data, codes = fitted(rows.x, basis)
+        weighed = codes if rows.v is None else codes * rows.v
+        read, predicted = halves
+        _, some = fitted(rows.x[:, read], basis[:, read])
+        rest = {"target": Rows(rows.x[:, predicted], rows.v)}
+        return {
+            "explained": share(data, codes, basis),
+            "crossed": share(rest, some, basis[:, predicted]),
+            "dead": dead_features(total, weighed.sum(0) @ basis, counts),
+        }
+
+    return lax.map(one, jnp.concatenate([jnp.zeros_like(bases[:1]), bases]))
+
+
+@eqx.filter_jit
+def fold_background(y: Rows, loss: AbstractLoss, rank: int, key: Key[Array, ""]) -> Array:
+    """`fit_background`, compiled."""
+    return fit_background(y, rank, loss, key)
+
+
+@eqx.filter_jit
+def evaluate(
+    kind: str,
+    alpha: Array,
+    loss: AbstractLoss,
+    widest: int,
+    frozen: Array,
+    background: Rows,
+    train: Rows,
+    test: Rows,
+    other: Rows | None,
+    halves: tuple[Array, Array],
+    key: Key[Array, ""],
+) -> tuple[Array, dict[str, Array], Any]:
+    """Components from ``train``, and what they explain of ``test`` and of ``other`` rows."""
+    objective = make(kind, alpha, loss, frozen.shape[0])
+    data = {"target": train, "background": background}
+    if not loss.bounded:
+        # A feature that a part of the background lacks would cost all that it has in the target.
+        mean = train.x.mean(0) + background.x.mean(0)
+        frozen = (1 - FLOOR) * frozen + FLOOR * frozen.sum(1, keepdims=True) * mean / mean.sum()
+    bases = components(kind, objective, data, frozen, widest, key)
+    at = lambda rows: explained(loss, rows, bases, frozen, halves)  # noqa: E731
+    return bases, at(test), None if other is None else at(other)
+
+
+@eqx.filter_jit
+def cross_validate(
+    train: Rows,
+    test: Rows,
+    loss: AbstractLoss,
+    widest: int,
+    ranks: Array,
+    halves: tuple[Array, Array],
+    key: Key[Array, ""],
+) -> Array:
+    """Bi-cross-validated share of ``test`` that NMF of ``train`` explains, at each rank."""
+    plain, rows = NMF(loss), {"target": train}
+    drawn = start(plain, rows, widest, key, "random")
+
+    def one(rank):
+        blocks = truncate(plain, drawn, rank)
+        return run(plain, rows, blocks, default_solver(plain, rows), FITTED, FITTED.looks).blocks[
+            "basis"
+        ]
+
+    none = jnp.zeros((0, train.x.shape[1]), train.x.dtype)
+    return explained(loss, test, lax.map(one, ranks), none, halves)["crossed"][1:]

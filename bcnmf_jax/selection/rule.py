@@ -1,0 +1,75 @@
+"""The rule: which candidate is taken, and whether there is anything to take.
+
+Candidates are compared by their **net gain**: the share of the held-out target that their
+components explain beyond a basis of the background, less what as many components, fitted in the
+same way to a part of the background, explain of another part of it. A contrast is found if the
+largest net gain is more than `CERTAIN` standard errors above 0, over splits. Then, of the
+candidates within a tenth of the largest net gain, the one with the fewest target components is
+taken; of these the first objective in the order asked for, and of its contrasts the smallest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+CERTAIN = 2.0
+"""Standard errors that a net gain must be above 0."""
+WITHIN = 0.9
+"""Share of the largest net gain that is enough."""
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Of a mean over random halves: splits overlap, so that it does not fall to 0 with their number
+    (Nadeau & Bengio 2003, with a test half as large as the training half)."""
+    return float(values.std(ddof=1) * np.sqrt(1 / len(values) + 1))
+
+
+def summary(gain: np.ndarray, null: np.ndarray, crossed: np.ndarray) -> dict[str, float]:
+    """Criteria of one candidate from its values per split, each ``(splits,)``."""
+    net = gain - null
+    error = standard_error(net)
+    return {
+        "gain": float(gain.mean()),
+        "null": float(null.mean()),
+        "net": float(net.mean()),
+        "net_se": error,
+        "certain": float(net.mean() / error) if error > 0 else float("nan"),
+        "crossed": float(crossed.mean()),
+    }
+
+
+def found(rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether the candidate of largest net gain is certain of it."""
+    return bool(best(rows)["certain"] > CERTAIN)
+
+
+def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The candidate of largest net gain."""
+    return max(rows, key=lambda row: row["net"])
+
+
+def choose(rows: Sequence[dict[str, Any]], order: Sequence[str]) -> dict[str, Any]:
+    """The candidate that the rule takes, from rows with ``objective``, ``alpha``,
+    ``n_components`` and ``net``."""
+    enough = WITHIN * best(rows)["net"]
+    near = [row for row in rows if row["net"] >= enough] or [best(rows)]
+    rank = lambda row: (row["n_components"], order.index(row["objective"]), row["alpha"])  # noqa: E731
+    return min(near, key=rank)
+
+
+def background_rank(ranks: Sequence[int], crossed: np.ndarray) -> int:
+    """The largest number of background components whose cross-validated share is within one
+    standard error of the best: too few take shared structure for the target's, more do little harm.
+
+    Parameters
+    ----------
+    ranks : sequence of int
+    crossed : array (splits, ranks)
+    """
+    top = int(np.argmax(crossed.mean(0)))
+    behind = crossed[:, [top]] - crossed
+    error = behind.std(0, ddof=1) / np.sqrt(len(crossed))
+    return max(rank for rank, gap, e in zip(ranks, behind.mean(0), error, strict=True) if gap <= e)

@@ -1,0 +1,20 @@
+"""Tools for AnnData, after the manner of scverse: ``bj.tl.bcnmf(adata, ...)``.
+
+Each takes an AnnData first and writes into it or returns a table; `bcnmf_jax.pl` draws.
+"""
+
+from bcnmf_jax.tl.compare import background_check, enrichment
+from bcnmf_jax.tl.fit import bcnmf
+from bcnmf_jax.tl.gene_sets import gene_sets
+from bcnmf_jax.tl.path import alpha_path
+from bcnmf_jax.tl.programs import rank_programs, subtract
+
+__all__ = [
+    "alpha_path",
+    "background_check",
+    "bcnmf",
+    "enrichment",
+    "gene_sets",
+    "rank_programs",
+    "subtract",
+]

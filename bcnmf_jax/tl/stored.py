@@ -1,0 +1,162 @@
+"""What a fit writes into an AnnData, and reading it back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bcnmf_jax.extras import require
+from bcnmf_jax.losses import AbstractLoss
+from bcnmf_jax.model_files import LOSSES, loss_parts
+from bcnmf_jax.run_folder import versions
+from bcnmf_jax.tl.cells import ROLES, listed
+
+if TYPE_CHECKING:
+    from bcnmf_jax.estimator import BCNMF
+
+CHOSEN = ("n_components", "n_background_components", "alpha", "objective")
+"""Parameters that may be "auto"; what was chosen is the attribute of the same name and a "_"."""
+
+
+def own(adata: Any) -> None:
+    """Make a view an AnnData of its own, as whatever is written to it does."""
+    if adata.is_view:
+        adata.obs = adata.obs.copy()
+
+
+def storable(value: Any) -> Any:
+    """The same as types that h5ad files hold; what is None is left out of dictionaries."""
+    if isinstance(value, dict):
+        return {str(k): storable(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return np.array(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def settings(model: BCNMF) -> dict[str, Any]:
+    """Parameters of the fit, with what was chosen in the place of "auto".
+
+    Raises
+    ------
+    ValueError
+        For a loss that is not the package's.
+    """
+    given = model.get_params(deep=False)
+    if not isinstance(given["random_state"], Integral):
+        given["random_state"] = None
+    if isinstance(given["loss"], AbstractLoss):
+        name, values = loss_parts(given["loss"])
+        if name not in LOSSES:
+            raise ValueError(f"loss={given['loss']!r} cannot be stored; use one of {list(LOSSES)}")
+        given["loss"] = {"name": name, "values": {k: np.asarray(v)[()] for k, v in values.items()}}
+    found = {name: getattr(model, f"{name}_", given[name]) for name in CHOSEN}
+    return given | found | {"background": None}
+
+
+def write(
+    adata: Any,
+    key: str,
+    model: BCNMF,
+    codes: np.ndarray,
+    genes: np.ndarray,
+    roles: np.ndarray,
+    params: dict[str, Any],
+) -> None:
+    """Write codes, components, roles and everything about a fit, in the place of an older one."""
+    pandas = require("pandas", "bio")
+    stored = {
+        "params": params | {"model": settings(model)},
+        "result": model.result_,
+        "diagnostics": model.diagnostics_,
+        "versions": versions(),
+    }
+    found = storable(stored) | {"restarts": pandas.DataFrame(model.restarts_)}
+    if (selection := getattr(model, "selection_", None)) is not None:
+        rest = selection.to_dict()
+        tables = {k: pandas.DataFrame(rest.pop(k)) for k in ("table", "background_table")}
+        found["selection"] = storable(rest) | tables
+    own(adata)
+    count = len(model.components_)
+    for name in (f"X_{key}", f"X_{key}_background", f"X_{key}_umap", f"X_{key}_umap_full"):
+        adata.obsm.pop(name, None)
+    adata.varm.pop(f"{key}_background_components", None)
+    sets = {"": (model.components_, codes[:, :count])}
+    if len(model.background_components_):
+        sets["_background"] = (model.background_components_, codes[:, count:])
+    for which, (basis, mine) in sets.items():
+        adata.obsm[f"X_{key}{which}"] = np.ascontiguousarray(mine)
+        loadings = np.full((adata.n_vars, len(basis)), np.nan, basis.dtype)
+        loadings[genes] = basis.T
+        adata.varm[f"{key}{which}_components"] = loadings
+    adata.obs[f"{key}_role"] = pandas.Categorical.from_codes(roles, list(ROLES))
+    adata.uns[key] = found
+
+
+class Stored:
+    """A fit as it stands in an AnnData.
+
+    Attributes
+    ----------
+    names : list of str
+        Of all programs, those of the target first.
+    basis : ndarray (programs, used genes)
+    codes : ndarray (cells, programs)
+    roles : ndarray (cells,)
+        Numbers in `ROLES`.
+    used : ndarray (genes,) of bool
+        The genes that were fitted; ``genes`` are their names.
+    tables : dict
+        ``uns[key]`` itself.
+    """
+
+    def __init__(self, adata: Any, key: str):
+        if key not in adata.uns or f"X_{key}" not in adata.obsm:
+            raise KeyError(
+                f"adata has no fit under key={key!r}; run bj.tl.bcnmf(adata, ..., "
+                f"key_added={key!r}) first"
+            )
+        self.tables, self.key = adata.uns[key], key
+        both = [which for which in ("", "_background") if f"X_{key}{which}" in adata.obsm]
+        loadings = [np.asarray(adata.varm[f"{key}{which}_components"]) for which in both]
+        self.used = ~np.isnan(loadings[0][:, 0])
+        self.genes = np.asarray(adata.var_names)[self.used]
+        self.basis = np.concatenate(loadings, axis=1)[self.used].T
+        parts = [np.asarray(adata.obsm[f"X_{key}{which}"]) for which in both]
+        self.codes = np.concatenate(parts, axis=1)
+        count = parts[0].shape[1]
+        self.target_names = [f"bcnmf{i}" for i in range(count)]
+        self.background_names = [f"background{i}" for i in range(self.codes.shape[1] - count)]
+        self.names = self.target_names + self.background_names
+        role = adata.obs[f"{key}_role"].astype(str)
+        self.roles = np.array([ROLES.index(r) for r in role], np.int8)
+        self.params = self.tables["params"]
+        self.layer = self.params.get("layer")
+
+    def model(self) -> BCNMF:
+        """The fitted estimator, with what was chosen in the place of "auto"."""
+        from bcnmf_jax.estimator import BCNMF
+
+        parameters, count = dict(self.params["model"]), len(self.target_names)
+        if not isinstance(loss := parameters["loss"], str):
+            parameters["loss"] = LOSSES[loss["name"]](**loss["values"])
+        model = BCNMF(**parameters)
+        model.components_, model.background_components_ = self.basis[:count], self.basis[count:]
+        model.n_features_in_ = self.basis.shape[1]
+        for name in CHOSEN:
+            setattr(model, f"{name}_", getattr(model, name))
+        model.result_ = self.tables["result"]
+        model.diagnostics_ = dict(self.tables["diagnostics"])
+        return model
+
+
+def check_programs(stored: Stored, programs: Sequence[str] | None) -> list[str]:
+    """The programs that are asked for, by default those of the target."""
+    if programs is None:
+        return stored.target_names
+    wanted = listed(programs)
+    if not wanted or set(wanted) - set(stored.names):
+        raise ValueError(f"programs must be among {stored.names}, found {programs!r}")
+    return wanted

@@ -1,0 +1,116 @@
+"""Where, along a path of contrasts, the programs that both sets share leave a contrastive basis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from bcnmf_jax.data import prepare
+from bcnmf_jax.fit import Stop, run
+from bcnmf_jax.init import check_rank, require_target, start
+from bcnmf_jax.losses import AbstractLoss, Frobenius
+from bcnmf_jax.objective import Data
+from bcnmf_jax.objectives import NMF
+from bcnmf_jax.solvers import default_solver
+from bcnmf_jax.transform import SETTLED, solve_codes
+
+FITTED = Stop(tol=1e-4, max_steps=300)
+MINOR = 0.01
+"""Share of the background's usage below which a program sets no limit."""
+
+
+class Transitions(eqx.Module):
+    """Contrasts per sample at which the programs of a background leave the basis of `Contrastive`.
+
+    Attributes
+    ----------
+    alphas : Array (background_rank,)
+        ``mean(h_k^2) / mean(g_k^2)`` over the samples of the target and of the background for
+        squared error; ``mean(h_k) / mean(g_k)`` for other losses, whose misfits are of first order
+        in the data's scale. In ascending order.
+    shares : Array (background_rank,)
+        Share of the background's usage that each program has, in the same order.
+    unit : Array
+        Median of ``alphas``, weighted by ``shares``: the contrast at which half of what is shared
+        has left. Contrasts in this unit do not depend on scale or depth of either set.
+    safe : Array
+        The largest of ``alphas`` among programs with more than 1 % of the usage: beyond it nothing
+        shared is left to remove, and a larger contrast only discards more of the target.
+    """
+
+    alphas: Array
+    shares: Array
+    unit: Array
+    safe: Array
+
+
+@eqx.filter_jit
+def _transitions(data: Data, rank: int, loss: AbstractLoss, key, squared: bool) -> Transitions:
+    plain, background = NMF(loss), {"target": data["background"]}
+    blocks = start(plain, background, rank, key, "random")
+    solver = default_solver(plain, background)
+    basis = run(plain, background, blocks, solver, FITTED, FITTED.looks).blocks["basis"]
+
+    def moment(rows: Any) -> Array:
+        codes = solve_codes(plain, {"target": rows}, basis, SETTLED)["target"]
+        weight = 1 if rows.v is None else jnp.max(rows.v, axis=1, keepdims=True)
+        return jnp.sum(weight * (codes**2 if squared else codes), axis=0) / rows.size
+
+    x, y = moment(data["target"]), moment(data["background"])
+    tiny = jnp.finfo(x.dtype).tiny
+    alphas, used = x / jnp.maximum(y, tiny), jnp.sqrt(y) if squared else y
+    order = jnp.argsort(alphas)
+    alphas, shares = alphas[order], (used / jnp.maximum(used.sum(), tiny))[order]
+    middle = jnp.argmax(jnp.cumsum(shares) >= 0.5)
+    safe = jnp.max(jnp.where(shares > MINOR, alphas, 0))
+    return Transitions(alphas, shares, alphas[middle], safe)
+
+
+def transitions(
+    data: dict,
+    *,
+    background_rank: int = 10,
+    loss: AbstractLoss | None = None,
+    key: Key[Array, ""] | None = None,
+    weights: dict | None = None,
+    mask: dict | None = None,
+) -> Transitions:
+    """The contrasts at which shared programs drop out, from the data, before a contrast is fitted.
+
+    A basis of the background is fitted by plain NMF, and read on both sets: program k leaves near
+    the ratio of its mean squared codes, target over background.
+
+    Parameters
+    ----------
+    data : dict
+        ``{"target": X, "background": Y}``, one background; see `prepare`.
+    background_rank : int
+        Programs of the background.
+    loss : AbstractLoss, optional
+        By default squared error.
+    key : jax.random.key, optional
+        Of the start; by default ``jax.random.key(0)``.
+    weights, mask : dict, optional
+        As in `fit`.
+
+    Returns
+    -------
+    Transitions
+
+    Raises
+    ------
+    TypeError, ValueError
+        For data as `prepare` says, without a background or with several, and for a rank below 1.
+    """
+    check_rank(background_rank)
+    if isinstance(data, dict) and not hasattr(data.get("background"), "shape"):
+        raise ValueError('transitions needs one matrix as data["background"]')
+    loss = Frobenius() if loss is None else loss
+    rows = prepare(data, weights, mask)
+    require_target(NMF(loss), rows)
+    key = jax.random.key(0) if key is None else key
+    return _transitions(rows, int(background_rank), loss, key, type(loss) is Frobenius)

@@ -1,0 +1,111 @@
+"""The table of label-free choices: what each cost against the best entry of every other method.
+
+Reads rows alone, and imports neither jax nor the package.
+"""
+
+# To pandas' own annotations every selection is a Series or a DataFrame and every cell anything.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportReturnType=false
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.formats import Table, score, spread
+from experiments.records import ROOT
+from experiments.summary import LOSSES, method_name, setting_name
+
+CHOICES = ROOT / "paper" / "choices"
+NEAR = {"auc": 0.03, "ari_primary": 0.05}
+"""How far below the best entry a choice may be."""
+SHORT = {"contrast found": "found", "no contrast found": "none", "no power": "no power"}
+
+
+def read_choices(folder: Path = CHOICES) -> list[dict[str, Any]]:
+    """Rows of every file of choices, in order; none where there is no folder."""
+    paths = sorted(folder.glob("*.jsonl")) if folder.exists() else []
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def quartiles(values: list[float | None]) -> tuple[float, float, float]:
+    """Median, lower and upper quartile of what is there."""
+    held = [v for v in values if v is not None]
+    if not held:
+        return (np.nan,) * 3
+    return tuple(np.quantile(held, [0.5, 0.25, 0.75]))
+
+
+def best_entry(settings: pd.DataFrame, row: dict[str, Any], of: str) -> tuple[float, str]:
+    """The best median of a score on a data set over all methods and settings, and whose it is."""
+    told = json.dumps(row["data_args"], sort_keys=True)
+    same = (settings["data"] == row["data"]) & (settings["data_args"] == told)
+    usable = settings[same & (settings["experiment"] == "main") & (settings["failed"] <= 0.5)]
+    usable = usable[usable[f"{of}_median"].notna()]
+    if not len(usable):
+        return np.nan, ""
+    best = usable.loc[usable[f"{of}_median"].idxmax()]
+    name = f"{method_name(best['label'], best['loss'])} {setting_name(best)}"
+    return float(best[f"{of}_median"]), name
+
+
+def plain_nmf(settings: pd.DataFrame, row: dict[str, Any], of: str) -> float:
+    """The best median of plain NMF with the loss of a choice."""
+    told = json.dumps(row["data_args"], sort_keys=True)
+    same = (settings["data"] == row["data"]) & (settings["data_args"] == told)
+    own = settings[same & (settings["method"] == "nmf") & (settings["loss"] == row["loss"])]
+    return float(own[f"{of}_median"].max()) if len(own) else np.nan
+
+
+def data_name(row: dict[str, Any]) -> str:
+    """The data set of a choice, with its arguments."""
+    told = ", ".join(f"{key} {value}" for key, value in sorted(row["data_args"].items()))
+    return f"{row['data']}, {told}" if told else row["data"]
+
+
+def choice_name(row: dict[str, Any]) -> str:
+    """What was chosen."""
+    parts = f"K={row['n_components']}+{row['n_background_components']}"
+    return f"{row['objective']} {parts}" + (f", α={row['alpha']:g}" if row["alpha"] else "")
+
+
+def regret_table(choices: list[dict[str, Any]], settings: pd.DataFrame) -> Table:
+    """One line per choice: its scores, the best entry of all methods, and the difference."""
+    body, records = [], []
+    for row in choices:
+        cells = [data_name(row), LOSSES[row["loss"]], SHORT.get(row["outcome"], row["outcome"])]
+        cells.append(choice_name(row))
+        record = {"data": cells[0], "loss": row["loss"], "outcome": row["outcome"]}
+        record |= {"choice": cells[3], "seconds": row["seconds"]}
+        for of in ("ari_primary", "auc"):
+            median, low, high = quartiles(row["scores"][of])
+            best, who = best_entry(settings, row, of)
+            nmf = plain_nmf(settings, row, of)
+            lost = best - median
+            near = "" if np.isnan(lost) else ("yes" if lost <= NEAR[of] else "no")
+            cells += [spread(median, low, high), f"*{score(best)}*", score(lost), near]
+            record |= {of: median, f"{of}_q1": low, f"{of}_q3": high, f"{of}_oracle": best}
+            record |= {f"{of}_oracle_setting": who, f"{of}_nmf": nmf, f"{of}_regret": lost}
+        body.append([*cells, f"{row['seconds']:.0f}"])
+        records.append(record)
+    header = ["data", "loss", "contrast", "choice"]
+    header += ["ARI", "*best*", "regret", "≤ .05", "AUC", "*best*", "regret", "≤ .03", "seconds"]
+    caption = (
+        "Label-free choices (`bcnmf_jax.select`, one rule for all data sets) and their scores: "
+        "median [quartiles] over 20 restarts at what was chosen. *Best*: the highest median over "
+        "all methods and settings on these data, both losses and cPCA's included, chosen with the "
+        "labels; regret is how far below it the choice is. *Contrast* is the answer of the choice. "
+        "Simulated families have no other methods' rows. Seconds are those of the choice."
+    )
+    frame = pd.DataFrame(records)
+    return Table("select", "Label-free choices", caption, header, body, frame)
+
+
+def printed(table: Table) -> str:
+    """The table as text."""
+    rows = [table.header, *table.body]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.header))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([*lines, "", table.caption])

@@ -1,0 +1,145 @@
+"""Label-free choice: the rule on tables, the splits, and whole choices on simulations."""
+
+import json
+
+import numpy as np
+import pytest
+
+import bcnmf_jax as bj
+from bcnmf_jax.selection import Selection, rule
+from bcnmf_jax.selection.folds import TooFewError, folds
+from bcnmf_jax.selection.select import stability
+
+
+def row(net, k, certain=9.0, objective="sequential", alpha=0.0):
+    return {
+        "objective": objective, "alpha": alpha, "n_components": k, "net": net, "certain": certain
+    }  # fmt: skip
+
+
+def test_the_fewest_components_near_the_largest_gain_are_taken():
+    rows = [row(0.5, 1), row(0.92, 2), row(1.0, 3)]
+    assert rule.choose(rows, ["sequential"])["n_components"] == 2
+    more = [*rows, row(0.95, 2, objective="contrastive"), row(0.95, 2, alpha=1.0)]
+    assert rule.choose(more, ["contrastive", "sequential"])["objective"] == "contrastive"
+    assert rule.choose(more, ["sequential", "contrastive"])["alpha"] == 0.0
+
+
+def test_a_contrast_must_be_certain():
+    assert rule.found([row(0.1, 1, 1.0), row(0.2, 2, 2.5)])
+    assert not rule.found([row(0.1, 1, 9.0), row(0.2, 2, 1.5)])
+
+
+def test_background_components_err_high():
+    crossed = np.array([[0.5, 0.90, 0.901, 0.8], [0.5, 0.90, 0.899, 0.8], [0.5, 0.90, 0.900, 0.8]])
+    assert rule.background_rank([2, 4, 8, 12], crossed) == 8
+
+
+def test_parts_are_equal_in_size_and_never_share_a_group():
+    rng = np.random.default_rng(0)
+    x, y = rng.random((80, 4)), rng.random((64, 4))
+    mice, others = np.repeat(np.arange(10), 8), np.repeat(np.arange(8), 8)
+    for fold in folds(x, y, 3, 0, mice, others):
+        assert len({len(p.rows) for p in fold[1:]}) == 1
+        used = [set(mice[fold.train.rows]), set(mice[fold.test.rows])]
+        assert not used[0] & used[1]
+        used = [set(others[p.rows]) for p in (fold.basis, fold.null_train, fold.null_test)]
+        assert not (used[0] & used[1] or used[0] & used[2] or used[1] & used[2])
+
+
+def test_duplicates_stay_together():
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.random((20, 4)), 4, axis=0)
+    for fold in folds(x, rng.random((64, 4)), 3, 0):
+        assert not {tuple(r) for r in x[fold.train.rows]} & {tuple(r) for r in x[fold.test.rows]}
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "match"),
+    [(np.zeros(40), TooFewError, "groups: 1 in the target"), (np.zeros(3), ValueError, "shape")],
+)
+def test_groups_that_cannot_be_split(groups, error, match):
+    x = np.random.default_rng(0).random((40, 4))
+    with pytest.raises(error, match=match):
+        folds(x, x, 2, 0, groups)
+
+
+def test_stability_ignores_order_and_scale():
+    basis = np.random.default_rng(0).random((3, 7))
+    assert stability(np.stack([basis, 3 * basis[[2, 0, 1]]])) == pytest.approx(1)
+    assert stability(np.stack([np.eye(3), np.roll(np.eye(3, 6), 3, 1)[:, :3]])) < 0.4
+
+
+@pytest.fixture(scope="module")
+def programs():
+    """A function of the number of target programs, 0 to 2: counts with three shared ones."""
+    rng = np.random.default_rng(1)
+    shared = np.concatenate([np.kron(np.eye(3), np.ones((1, 15))), np.zeros((3, 20))], 1)
+    own = np.concatenate([np.zeros((2, 45)), np.kron(np.eye(2), np.ones((1, 10)))], 1)
+
+    def draw(n, count):
+        which = rng.integers(0, 2, n)
+        carries = np.eye(2)[which] * (np.arange(2) < count)
+        rate = 4 * rng.gamma(2, 1, (n, 3)) @ shared + 3 * carries @ own + 0.5
+        return rng.poisson(rate).astype("float32")
+
+    return lambda count: {"target": draw(240, count), "background": draw(240, 0)}
+
+
+def choose(data, **more):
+    said = []
+    found = bj.select(
+        data, ranks=(1, 2, 3), background_ranks=(2, 3, 5), splits=4, progress=said.append, **more
+    )
+    assert said[0] == 0 and said[-1] == 1 and said == sorted(said)
+    return found
+
+
+def test_two_programs_are_counted(programs):
+    found = choose(programs(2))
+    assert found.outcome == "contrast found" and found.n_components == 2
+    assert found.n_background_components >= 3 and found.objective == "sequential"
+    assert len(found.table) == 3 and all(r["gain"] > r["null"] for r in found.table)
+    again = Selection.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert again == found
+    with pytest.raises(ValueError, match="not a selection"):
+        Selection.from_dict({"outcome": "fine"})
+
+
+def test_no_program_is_said(programs):
+    found = choose(programs(0))
+    assert found.outcome == "no contrast found" and "planted" in found.reasons[0]
+
+
+def test_too_little_to_tell(programs):
+    data = programs(2)
+    few = bj.select({k: v[:20] for k, v in data.items()}, ranks=(1,), background_ranks=(2,))
+    assert few.outcome == "no power" and few.table == () and "are needed" in few.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [({"objectives": ["nmf"]}, "objectives must be among"), ({"ranks": []}, "ranks must be"),
+     ({"ranks": [0]}, "ranks must be integers"), ({"alphas": [-1.0]}, "alphas must be finite"),
+     ({"splits": 1}, "splits must be"), ({"background_ranks": "auto"}, "background_ranks must")],
+)  # fmt: skip
+def test_axes_that_cannot_be_searched(wrong, match):
+    data = {"target": np.ones((4, 3)), "background": np.ones((4, 3))}
+    with pytest.raises(ValueError, match=match):
+        bj.select(data, **wrong)
+
+
+def test_transitions_are_the_ratios_of_usage():
+    rng = np.random.default_rng(0)
+    programs = np.kron(np.eye(2), np.ones((1, 6))) + 0.01
+    usage = np.eye(2)[rng.integers(0, 2, 300)] * rng.gamma(4, 1, (300, 1))
+    y = usage @ programs
+    x = usage * [0.5, 2.0] @ programs
+    found = bj.transitions({"target": x, "background": y}, background_rank=2)
+    np.testing.assert_allclose(found.alphas, [0.25, 4.0], rtol=0.05)
+    assert found.safe == found.alphas[1]
+    np.testing.assert_allclose(found.shares.sum(), 1, rtol=1e-5)
+    scaled = bj.transitions({"target": 3 * x, "background": y}, background_rank=2)
+    np.testing.assert_allclose(scaled.alphas, 9 * found.alphas, rtol=1e-2)
+    first = bj.transitions({"target": x, "background": y}, background_rank=2, loss=bj.KL())
+    np.testing.assert_allclose(first.alphas, [0.5, 2.0], rtol=0.05)
