@@ -198,6 +198,7 @@ def test_cells_are_tested_on_request_from_thinned_counts(fitted):
         ({"groups": ["a"] * 3, "background_groups": ["b"] * 48}, r"groups has shape \(3,\)"),
         ({"groups": ["a"] * 48, "background_groups": ["a"] * 48}, "pairs=True"),
         ({"level": "donor"}, "level must be one of"),
+        ({"level": "cell", "pairs": True}, "pairs=True needs level='group'"),
         ({"n_permutations": 0}, "n_permutations"),
         ({"rows_per_group": 2.0}, "rows_per_group"),
     ],

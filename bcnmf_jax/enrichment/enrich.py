@@ -44,11 +44,12 @@ def enrichment(
     """Test every component of a model for more usage in the target than in the background.
 
     The model itself is no evidence: it was fitted to differ between the sets. Donors (groups) are
-    exchanged between target and background, whole, and for every such arrangement, the observed one
-    among them, the model is fitted anew: on half of the donors, and tested on the other half, and
-    the other way round. So ``p = (b + 1) / (B + 1)`` is exact where donors are exchangeable under
-    the null hypothesis, however much a fit overfits; b counts, of B arrangements, the share of
-    their components (of the same kind) whose effect is at least as large.
+    exchanged between target and background, whole, and for each of B such arrangements and the
+    observed one the model is fitted anew: on half of the donors, and tested on the other half, and
+    the other way round. p is the share of components (of one kind, of all B + 1 arrangements) with
+    an effect at least as large: for one component ``(b + 1) / (B + 1)``. However much a fit
+    overfits, p is exact where donors are exchangeable under the null hypothesis, for a component
+    that is picked without looking at p; for the best of several there is q.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def enrichment(
         Donor (mouse, cell line, ...) of every row. Without them nothing can be tested.
     pairs : bool
         Groups of the same name in both sets are one donor, whose two samples are exchanged with
-        each other; groups in one set alone are left out.
+        each other; groups in one set alone are left out. At level "group".
     level : {"group", "cell"}
         "cell" exchanges single rows, as if cells were independent. Those of a donor are not: it can
         show that a component is more than overfitting, never that donors differ. Refits see one
@@ -92,8 +93,10 @@ def enrichment(
     """
     sets = (target, background)
     _check(model, sets, level, n_permutations, rows_per_group)
+    if pairs and level == "cell":
+        raise ValueError("pairs=True needs level='group': single cells have no partners")
     names = annotation(sets, groups, background_groups, "groups")
-    rng, paired = np.random.default_rng(seed), pairs and level == "group"
+    rng = np.random.default_rng(seed)
     if level == "cell":
         counts = (dense_rows(target), dense_rows(background))
         drawn, names = by_cell(counts, normalise, rng), None
@@ -107,18 +110,18 @@ def enrichment(
         rows = _described(model, sets, names)
         more, count, exact = [dict.fromkeys(TESTED) for _ in rows], 0, False
         if drawn.samples is not None:
-            places, exact = arrangements(*drawn.counts, paired, n_permutations, rng)
+            places, exact = arrangements(*drawn.counts, pairs, n_permutations, rng)
             answers, count = [], len(places) - 1
             blank = _blank(model, seed)
             for i, at in enumerate(places):
-                found = answer(blank, drawn.samples, at, paired)
+                found = answer(blank, drawn.samples, at, pairs)
                 # Bases are needed of the observed arrangement alone, and are large.
                 answers.append(found._replace(bases=found.bases[:0]) if answers else found)
                 tell((i + 1) / len(places))
             basis = np.concatenate([model.components_, model.background_components_])
             more = as_observed(basis, len(model.components_), answers)
     rows = [a | b | {"level": level, "note": drawn.note} for a, b in zip(rows, more, strict=True)]
-    return Enrichment(tuple(rows), level, drawn.counts, paired, count, exact, drawn.note)
+    return Enrichment(tuple(rows), level, drawn.counts, pairs, count, exact, drawn.note)
 
 
 def _check(model: Any, sets: tuple[Any, Any], level: str, permutations: Any, rows: Any) -> None:
