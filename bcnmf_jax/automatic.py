@@ -49,7 +49,8 @@ def automatic(
     Raises
     ------
     ValueError
-        Without a background, with several, or for an objective that has no choice.
+        Without a background, with several, or for an objective that has no choice; with weights of
+        samples or missing values, which a choice would have to leave out.
     """
     background = given.get("background")
     if background is None or isinstance(background, list):
@@ -58,11 +59,17 @@ def automatic(
         )
     if objective is not None and objective not in KINDS:
         raise ValueError(f"'auto' chooses for objectives {KINDS}, found objective={objective!r}")
-    streamed = any(_is_streamed(given[name]) for name in ("target", "background"))
+    held = [given[name] for name in ("target", "background")]
+    if "weights" in given or any(isinstance(a, np.ndarray) and np.isnan(a).any() for a in held):
+        raise ValueError(
+            "'auto' takes neither sample_weight nor missing values; choose on complete data, and "
+            "fit with what was chosen"
+        )
+    streamed = any(map(_is_streamed, held))
     objectives = (objective,) if objective else STREAMED if streamed else OBJECTIVES
     alphas = ALPHAS.get(objectives[0], (0.0,)) if alpha is None else (alpha,)
     found = select(
-        {name: _sample(given[name]) for name in ("target", "background")},
+        dict(zip(("target", "background"), map(_sample, held), strict=True)),
         objectives=objectives, alphas=alphas, loss=loss, progress=progress,
         ranks=RANKS if n_components is None else (n_components,),
     )  # fmt: skip

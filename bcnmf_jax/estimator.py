@@ -35,7 +35,8 @@ class BCNMF(FittedModel):
     ----------
     n_components : int or "auto"
         Number of target components. "auto", here and below, is chosen without labels from X and
-        its background (`select`), together with ``n_background_components``.
+        its background (`select`), together with ``n_background_components``; that takes one
+        background, and neither weights nor missing values.
     alpha : float, or one value per background, or "auto"
         Contrast per sample, at least 0.
     loss : {"frobenius", "kl"} or AbstractLoss

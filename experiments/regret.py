@@ -92,12 +92,15 @@ def regret_table(choices: list[dict[str, Any]], settings: pd.DataFrame) -> Table
         records.append(record)
     header = ["data", "loss", "contrast", "choice"]
     header += ["ARI", "*best*", "regret", "≤ .05", "AUC", "*best*", "regret", "≤ .03", "seconds"]
+    counts = sorted({len(row["results"]) for row in choices})
+    restarts = " or ".join(map(str, counts))
     caption = (
         "Label-free choices (`bcnmf_jax.select`, one rule for all data sets) and their scores: "
-        "median [quartiles] over 20 restarts at what was chosen. *Best*: the highest median over "
-        "all methods and settings on these data, both losses and cPCA's included, chosen with the "
-        "labels; regret is how far below it the choice is. *Contrast* is the answer of the choice. "
-        "Simulated families have no other methods' rows. Seconds are those of the choice."
+        f"median [quartiles] over {restarts} restarts at what was chosen. *Best*: the highest "
+        "median over all methods and settings on these data, both losses and cPCA's included, "
+        "chosen with the labels; regret is how far below it the choice is. *Contrast* is the "
+        "answer of the choice. Simulated families have no other methods' rows. Seconds are those "
+        "of the choice."
     )
     frame = pd.DataFrame(records)
     return Table("select", "Label-free choices", caption, header, body, frame)

@@ -13,7 +13,8 @@ from experiments.selecting import ChoiceConfig
 ROW = {
     "data": "one", "data_args": {"beta": 8}, "loss": "frobenius", "outcome": "contrast found",
     "objective": "sequential", "alpha": 0.0, "n_components": 2, "n_background_components": 6,
-    "seconds": 12.3, "scores": {"ari_primary": [0.8, 0.9, 1.0], "auc": [0.99, None, 0.99]},
+    "seconds": 12.3, "results": ["converged"] * 3,
+    "scores": {"ari_primary": [0.8, 0.9, 1.0], "auc": [0.99, None, 0.99]},
 }  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def test_regret_is_against_the_best_entry_that_did_not_fail():
     assert line["choice"] == "sequential K=2+6" and line["contrast"] == "found"
     assert table.numbers.loc[0, "auc_oracle_setting"].startswith("cpca")
     assert table.numbers.loc[0, "ari_primary_nmf"] == 0.3
-    assert "sequential K=2+6" in regret.printed(table)
+    assert "sequential K=2+6" in regret.printed(table) and "over 3 restarts" in table.caption
     alone = regret.regret_table([{**ROW, "data": "new"}], settings)
     assert alone.body[0][5] == "*–*" and alone.body[0][7] == ""
 

@@ -43,13 +43,17 @@ def make(kind: str, alpha: Array, loss: AbstractLoss, background_rank: int) -> A
     return BackgroundFirst(background_rank=1, alpha=alpha, loss=loss)
 
 
-def fit_background(data: Rows, rank: int, loss: AbstractLoss, key: Key[Array, ""]) -> Array:
-    """NMF of rows of the background: the basis (rank, g)."""
-    plain, rows = NMF(loss), {"target": data}
-    blocks = start(plain, rows, rank, key, "random")
-    return run(plain, rows, blocks, default_solver(plain, rows), FITTED, FITTED.looks).blocks[
-        "basis"
-    ]
+def fit_background(
+    y: Rows, rank: Array | int, widest: int, loss: AbstractLoss, key: Key[Array, ""]
+) -> Array:
+    """NMF of rows of the background: the basis (widest, g), with rows of 0 beyond ``rank``."""
+    plain, rows = NMF(loss), {"target": y}
+    blocks = truncate(plain, start(plain, rows, widest, key, "random"), rank)
+    found = run(plain, rows, blocks, default_solver(plain, rows), FITTED, FITTED.looks)
+    return found.blocks["basis"]
+
+
+fold_background = eqx.filter_jit(fit_background)
 
 
 def components(
@@ -130,12 +134,6 @@ def explained(
 
 
 @eqx.filter_jit
-def fold_background(y: Rows, loss: AbstractLoss, rank: int, key: Key[Array, ""]) -> Array:
-    """`fit_background`, compiled."""
-    return fit_background(y, rank, loss, key)
-
-
-@eqx.filter_jit
 def evaluate(
     kind: str,
     alpha: Array,
@@ -172,14 +170,6 @@ def cross_validate(
     key: Key[Array, ""],
 ) -> Array:
     """Bi-cross-validated share of ``test`` that NMF of ``train`` explains, at each rank."""
-    plain, rows = NMF(loss), {"target": train}
-    drawn = start(plain, rows, widest, key, "random")
-
-    def one(rank):
-        blocks = truncate(plain, drawn, rank)
-        return run(plain, rows, blocks, default_solver(plain, rows), FITTED, FITTED.looks).blocks[
-            "basis"
-        ]
-
+    bases = lax.map(lambda rank: fit_background(train, rank, widest, loss, key), ranks)
     none = jnp.zeros((0, train.x.shape[1]), train.x.dtype)
-    return explained(loss, test, lax.map(one, ranks), none, halves)["crossed"][1:]
+    return explained(loss, test, bases, none, halves)["crossed"][1:]

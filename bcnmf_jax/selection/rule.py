@@ -23,7 +23,7 @@ WITHIN = 0.9
 
 def standard_error(values: np.ndarray) -> float:
     """Of a mean over random halves: splits overlap, so that it does not fall to 0 with their number
-    (Nadeau & Bengio 2003, with a test half as large as the training half)."""
+    (Nadeau & Bengio 2003, for test parts of the size of the training parts)."""
     return float(values.std(ddof=1) * np.sqrt(1 / len(values) + 1))
 
 

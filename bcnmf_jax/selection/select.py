@@ -87,7 +87,10 @@ def select(
     work = Work(x, y, parts, loss, seed, "target" in groups or "background" in groups)
     tell = progress or (lambda share: None)
     tell(0.0)
-    widths = [k for k in background_ranks if k < min(work.half, x.shape[1])]
+    most = min(work.half, x.shape[1])
+    widths = [k for k in background_ranks if k < most]
+    if not widths:
+        raise ValueError(f"background_ranks must hold a number below {most}: {background_ranks}")
     crossed = np.stack([work.crossed(s, widths) for s in range(splits)])
     count = rule.background_rank(widths, crossed)
     table, steps = [], len(objectives) * len(alphas) * splits
@@ -143,40 +146,43 @@ class Work:
 
     def frozen(self, split: int, rank: int):
         """The background's basis of a split."""
-        return fold_background(
-            self.rows(self.y, self.parts[split].basis), self.loss, rank, self.own(split, 1)
-        )
+        rows = self.rows(self.y, self.parts[split].basis)
+        return fold_background(rows, rank, rank, self.loss, self.own(split, 1))
 
-    def measure(self, split: int, kind: str, alpha: float, widest: int, frozen, sets) -> Any:
+    def measure(
+        self, split: int, kind: str, alpha: float, widest: int, frozen, sets, other: Rows | None
+    ) -> Any:
         """Components from the first of two sets of rows, and what they explain of the second and of
-        held-out background, beside a basis of the background."""
-        part, (train, test) = self.parts[split], sets
+        ``other`` rows, beside a basis of the background."""
+        train, test = sets
         found = evaluate(
             kind, jnp.asarray(alpha, self.x.dtype), self.loss, widest, frozen,
-            self.rows(self.y, part.basis), train, test, self.rows(self.y, part.null_test),
-            self.halves, self.own(split, 2),
+            self.rows(self.y, self.parts[split].basis), train, test, other, self.halves,
+            self.own(split, 2),
         )  # fmt: skip
         return jax.tree.map(np.asarray, found)
 
+    def null(self, split: int) -> list[Rows]:
+        """Two parts of the background, one in the target's place and one held out."""
+        part = self.parts[split]
+        return [self.rows(self.y, p) for p in (part.null_train, part.null_test)]
+
     def candidate(self, split: int, kind: str, alpha: float, widest: int, frozen) -> dict:
         """What a split says of the target and, as the null, of the background in its place."""
-        part = self.parts[split]
-        sets = {
-            "target": [self.rows(self.x, p) for p in (part.train, part.test)],
-            "null": [self.rows(self.y, p) for p in (part.null_train, part.null_test)],
-        }
+        part, null = self.parts[split], self.null(split)
+        target = [self.rows(self.x, p) for p in (part.train, part.test)]
+        asked = kind, alpha, widest, frozen
         return {
-            name: self.measure(split, kind, alpha, widest, frozen, two)
-            for name, two in sets.items()
+            "target": self.measure(split, *asked, target, null[1]),
+            "null": self.measure(split, *asked, null, None),
         }
 
     def planted(self, split: int, frozen) -> list[Rows]:
         """The background in the target's place, with a program in it as strong as the median one of
         the background: its loadings on permuted features, its usage on permuted samples."""
-        rng, part = np.random.default_rng([int(split), 1]), self.parts[split]
+        rng = np.random.default_rng([split, 1])
         basis, shuffled = np.asarray(frozen), rng.permutation(frozen.shape[1])
-        rows = [self.rows(self.y, p) for p in (part.null_train, part.null_test)]
-        plain = NMF(self.loss)
+        rows, plain = self.null(split), NMF(self.loss)
         codes = [np.asarray(transform(plain, {"basis": frozen}, {"target": r.x})) for r in rows]
         used = codes[0].sum(0) * basis.sum(1)
         j = int(np.argsort(used)[len(used) // 2])
@@ -233,9 +239,10 @@ def _outcome(table: list[dict], work: Work, frozen: list, taken: dict) -> tuple[
         )
     net = []
     for s, basis in enumerate(frozen):
-        two = work.planted(s, basis)
-        pairs = (two, [work.rows(work.y, p) for p in work.parts[s][3:]])
-        got = [work.measure(s, "sequential", 0.0, 1, basis, sets)[1]["explained"] for sets in pairs]
+        got = [
+            work.measure(s, "sequential", 0.0, 1, basis, sets, None)[1]["explained"]
+            for sets in (work.planted(s, basis), work.null(s))
+        ]
         net.append(np.diff(got[0])[0] - np.diff(got[1])[0])
     # What is planted differs between splits; the error is that of what was measured.
     if np.mean(net) > rule.CERTAIN * taken["net_se"]:

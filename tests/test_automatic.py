@@ -1,0 +1,82 @@
+"""`BCNMF` with parameters on "auto"."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+import bcnmf_jax as bj
+
+AUTO = {"n_components": "auto", "alpha": "auto", "objective": "auto"}
+
+
+@pytest.fixture(scope="module")
+def sets():
+    """Counts of two programs of the target over three shared ones."""
+    rng = np.random.default_rng(0)
+    shared = np.concatenate([np.kron(np.eye(3), np.ones((1, 15))), np.zeros((3, 20))], 1)
+    own = np.concatenate([np.zeros((2, 45)), np.kron(np.eye(2), np.ones((1, 10)))], 1)
+
+    def draw(strength):
+        which = rng.integers(0, 2, 240)
+        rate = 4 * rng.gamma(2, 1, (240, 3)) @ shared + strength * np.eye(2)[which] @ own + 0.5
+        return rng.poisson(rate).astype("float32"), which
+
+    return *draw(3.0), draw(0.0)[0]
+
+
+@pytest.fixture(scope="module")
+def fitted(sets):
+    X, _, Y = sets
+    return bj.BCNMF(**AUTO, n_restarts=1, random_state=0).fit(X, background=Y)
+
+
+def test_what_was_chosen_is_fitted(sets, fitted):
+    X, which, _ = sets
+    found = fitted.selection_
+    assert found.outcome == "contrast found" and fitted.n_components_ == found.n_components == 2
+    assert (fitted.objective_, fitted.alpha_) == ("sequential", 0.0)
+    assert len(fitted.background_components_) == found.n_background_components >= 3
+    right = np.mean(fitted.transform(X).argmax(1) == which)
+    assert max(right, 1 - right) > 0.9  # components have no order that labels know
+
+
+def test_what_is_given_stays(sets):
+    X, _, Y = sets
+    fit = bj.BCNMF(3, objective="auto", alpha=0.5, n_restarts=1, random_state=0)
+    fit.fit(X, background=Y)
+    assert fit.n_components_ == 3 and fit.alpha_ == 0.5
+    assert {(r["n_components"], r["alpha"]) for r in fit.selection_.table} == {(3, 0.5)}
+
+
+def test_a_choice_that_recommends_nothing_warns(sets):
+    X, _, Y = sets
+    with pytest.warns(bj.ContrastWarning, match="no power"):
+        fit = bj.BCNMF(**AUTO, n_restarts=1, random_state=0).fit(X[:20], background=Y[:20])
+    assert fit.selection_.outcome == "no power" and fit.n_components_ == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "spoil", "match"),
+    [
+        ({}, lambda X, Y: {}, "needs one background"),
+        ({}, lambda X, Y: {"background": [Y, Y]}, "needs one background"),
+        ({"objective": "published"}, lambda X, Y: {"background": Y}, "chooses for objectives"),
+        ({}, lambda X, Y: {"background": Y, "sample_weight": np.ones(len(X))}, "sample_weight"),
+        ({"missing": "mask"}, lambda X, Y: {"background": np.where(Y > 50, np.nan, Y)}, "missing"),
+        ({}, lambda X, Y: {"background": Y[:, :2]}, "background_ranks|features"),
+    ],
+)
+def test_what_a_choice_refuses(sets, more, spoil, match):
+    X, _, Y = sets
+    with pytest.raises(ValueError, match=match):
+        bj.BCNMF(**AUTO | more).fit(X, **spoil(X, Y))
+
+
+def test_sequential_is_for_data_in_memory(sets):
+    X, _, Y = sets
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ValueError, match="in memory"):
+            bj.BCNMF(2, objective="sequential").fit(csr_matrix(X), background=csr_matrix(Y))
