@@ -11,7 +11,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import PyTree
 
-BYTES = 2**22
+BYTES = 2**23
 """Size of a chunk of data that the caches of a core hold beside its intermediate results."""
 
 ROWS, RESTARTS = "rows", "restarts"
@@ -24,8 +24,8 @@ def axis_size(name: str) -> int:
 
 
 def chunk_rows(features: int, itemsize: int) -> int:
-    """Rows in a chunk of about `BYTES`, a power of two that is at least 64."""
-    rows = max(BYTES // (features * itemsize), 64)
+    """Rows in a chunk of about `BYTES`, a power of two that is at least 128."""
+    rows = max(BYTES // (features * itemsize), 128)
     return 1 << (rows.bit_length() - 1)
 
 
