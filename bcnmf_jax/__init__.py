@@ -36,7 +36,7 @@ from bcnmf_jax.survey import survey
 from bcnmf_jax.sweep import sweep
 from bcnmf_jax.terms import Rows, Term
 from bcnmf_jax.transform import block_costs, game_value, transform
-from bcnmf_jax.transitions import Transitions, transitions
+from bcnmf_jax.transitions import Transitions, collapse_alpha, transitions
 
 if TYPE_CHECKING:
     from bcnmf_jax import baselines, datasets, metrics, pl, tl
@@ -74,8 +74,9 @@ __all__ = [
     "Contrastive", "DataWarning", "Enrichment", "Fit", "Frobenius", "Multimodal",
     "NegativeBinomial", "Optax", "Overlap", "Progress", "Rows", "ScaleWarning", "Selection",
     "SharedTarget", "SparseRows", "Split", "Stop", "Term", "Transitions", "VarPro",
-    "background_check", "baselines", "block_costs", "bootstrap", "consensus", "datasets", "deflate",
-    "enrichment", "fit", "game_value", "init", "load", "metrics", "pl", "prepare", "residual",
-    "result_name", "row_mesh", "select", "shard", "source", "strata", "stream", "stream_transform",
-    "stream_value", "survey", "sweep", "tl", "transform", "transitions",
+    "background_check", "baselines", "block_costs", "bootstrap", "collapse_alpha", "consensus",
+    "datasets", "deflate", "enrichment", "fit", "game_value", "init", "load", "metrics", "pl",
+    "prepare", "residual", "result_name", "row_mesh", "select", "shard", "source", "strata",
+    "stream", "stream_transform", "stream_value", "survey", "sweep", "tl", "transform",
+    "transitions",
 ]  # fmt: skip

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 
+from bcnmf_jax.background import background_check
 from bcnmf_jax.checks import DataWarning
 from bcnmf_jax.losses import AbstractLoss
 from bcnmf_jax.plan import Plan
-from bcnmf_jax.selection import select
+from bcnmf_jax.selection import Selection, select
 from bcnmf_jax.selection.heldout import KINDS
 from bcnmf_jax.selection.select import RANKS
+from bcnmf_jax.two_sets import SETS
 
 OBJECTIVES, STREAMED = ("sequential",), ("background_first",)
 """What an objective on "auto" is chosen from, in order of preference: of data in memory, and of
@@ -27,7 +30,8 @@ SAMPLED, PIECE = 4000, 32
 
 
 class ContrastWarning(DataWarning):
-    """A choice that recommends no fit: no contrast, or no power to see one."""
+    """A choice that recommends no fit: no contrast, no power to see one, or a background that does
+    not suit the target."""
 
 
 def automatic(
@@ -37,6 +41,7 @@ def automatic(
     n_components: int | None,
     alpha: float | None,
     objective: str | None,
+    groups: dict[str, Any] | None = None,
     progress: Callable[[float], Any] | None = None,
 ) -> Plan:
     """The plan that `select` recommends; None is what it is to choose.
@@ -45,6 +50,8 @@ def automatic(
     ----------
     given : dict
         ``target`` and ``background``, arrays, sparse matrices or sources.
+    groups : dict, optional
+        Donor (mouse, cell line, ...) of every row of both, which splits keep whole.
 
     Raises
     ------
@@ -59,7 +66,7 @@ def automatic(
         )
     if objective is not None and objective not in KINDS:
         raise ValueError(f"'auto' chooses for objectives {KINDS}, found objective={objective!r}")
-    held = [given[name] for name in ("target", "background")]
+    held = [given[name] for name in SETS]
     if "weights" in given or any(isinstance(a, np.ndarray) and np.isnan(a).any() for a in held):
         raise ValueError(
             "'auto' takes neither sample_weight nor missing values; choose on complete data, and "
@@ -68,11 +75,14 @@ def automatic(
     streamed = any(map(_is_streamed, held))
     objectives = (objective,) if objective else STREAMED if streamed else OBJECTIVES
     alphas = ALPHAS.get(objectives[0], (0.0,)) if alpha is None else (alpha,)
+    rows = [_rows(a) if _is_streamed(a) else np.arange(a.shape[0]) for a in held]
+    some = {n: _dense(a, r) for n, a, r in zip(SETS, held, rows, strict=True)}
+    who = {n: np.asarray(groups[n])[r] for n, r in zip(SETS, rows, strict=True)} if groups else None
     found = select(
-        dict(zip(("target", "background"), map(_sample, held), strict=True)),
-        objectives=objectives, alphas=alphas, loss=loss, progress=progress,
+        some, objectives=objectives, alphas=alphas, loss=loss, groups=who, progress=progress,
         ranks=RANKS if n_components is None else (n_components,),
     )  # fmt: skip
+    found = _suited(found, some, loss, who)
     if found.outcome != "contrast found":
         warnings.warn(
             f"{found.outcome}: {'; '.join(found.reasons)}. The fit, {found.objective} with "
@@ -85,14 +95,35 @@ def automatic(
     )
 
 
-def _sample(a: Any) -> np.ndarray:
-    """A matrix, or some rows from all over what is read chunk by chunk, dense."""
-    if not _is_streamed(a):
-        return a
+def _suited(
+    found: Selection, some: dict[str, np.ndarray], loss: AbstractLoss, groups: dict | None
+) -> Selection:
+    """The choice, or that it is none because the background does not suit the target."""
+    groups = groups or {}
+    check = background_check(
+        *some.values(), loss=loss, groups=groups.get("target"),
+        background_groups=groups.get("background"),
+    )  # fmt: skip
+    wrong = tuple(row.advice for row in check.rows if row.level == "unsuitable")
+    if not wrong:
+        return found
+    return replace(found, outcome="background unsuitable", reasons=(*wrong, *found.reasons))
+
+
+def _rows(a: Any) -> np.ndarray:
+    """Numbers of some rows, from all over."""
     pieces = -(-a.shape[0] // PIECE)
     drawn = np.sort(np.random.default_rng(0).permutation(pieces)[: SAMPLED // PIECE]) * PIECE
-    rows = [a[i : min(i + PIECE, a.shape[0])] for i in drawn]
-    return np.concatenate([r.toarray() if issparse(r) else r for r in rows])
+    return np.concatenate([np.arange(i, min(i + PIECE, a.shape[0])) for i in drawn])
+
+
+def _dense(a: Any, rows: np.ndarray) -> np.ndarray:
+    """A matrix, or rows of what is read chunk by chunk, neighbours at once."""
+    if not _is_streamed(a):
+        return a
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    read = [a[run[0] : run[-1] + 1] for run in runs]
+    return np.concatenate([r.toarray() if issparse(r) else r for r in read])
 
 
 def _is_streamed(a: Any) -> bool:

@@ -18,7 +18,7 @@ from bcnmf_jax.objective import AbstractObjective, Blocks, is_frozen
 from bcnmf_jax.resampling import how_often, weighed
 from bcnmf_jax.solvers import AbstractSolver, default_solver
 from bcnmf_jax.sweep import default_batch, map_batched
-from bcnmf_jax.transform import SETTLED, solve_codes
+from bcnmf_jax.transform import KEPT, SETTLED, solve_codes
 
 FEWEST = 20
 """Usable resamples below which no interval is given."""
@@ -149,7 +149,7 @@ def _resample(objective, rows, basis, counts, solver, stop, looks, batch):
     solved = solve_codes(objective, rows, basis, SETTLED)
     means = jax.tree.map(lambda w: _means(objective, w), basis)
     raw = {"basis": means} | start_all_codes(objective, rows, basis)
-    start = jax.tree.map(lambda a, b: jnp.maximum(a, 0.01 * b), solved, raw)
+    start = jax.tree.map(lambda a, b: jnp.maximum(a, KEPT * b), solved, raw)
     count = jax.tree.leaves(counts)[0].shape[0]
 
     def one(index):

@@ -6,8 +6,6 @@ and the next find what it leaves.
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,11 +14,23 @@ from jax import lax
 from jaxtyping import Array, Key
 
 from bcnmf_jax.data import prepare
-from bcnmf_jax.fit import RESULTS, Fit, Stop, check_types, run
+from bcnmf_jax.fit import (
+    RESULTS,
+    Fit,
+    Running,
+    Stop,
+    advance,
+    begin,
+    check_types,
+    finish,
+    result_name,
+    run,
+)
 from bcnmf_jax.init import check_rank, require_target, uniform_rows
 from bcnmf_jax.losses import AbstractLoss, Frobenius
-from bcnmf_jax.objective import Data
-from bcnmf_jax.objectives import NMF, BackgroundFirst
+from bcnmf_jax.objective import Blocks, Data
+from bcnmf_jax.objectives import BackgroundFirst
+from bcnmf_jax.segments import Tell, part_of, to_the_end
 from bcnmf_jax.solvers import AbstractSolver, default_solver
 from bcnmf_jax.terms import Rows
 from bcnmf_jax.transform import solve_codes
@@ -35,22 +45,20 @@ TRIED = Stop(tol=0.0, max_steps=10)
 
 
 def residual_rows(
-    loss: AbstractLoss, rows: Rows, basis: Array, count: int, key: Key[Array, ""]
+    loss: AbstractLoss, rows: Rows, fitted: Array, count: int, key: Key[Array, ""]
 ) -> Array:
-    """Rows (2 count, g) along which the target departs from what a basis explains of it: both
-    halves of the leading singular vectors of the residual (as NNDSVD takes them of the data).
+    """Rows (2 count, g) along which the target departs from its reconstruction: both halves of the
+    leading singular vectors of the residual (as NNDSVD takes them of the data).
 
     For other losses than squared error the residual is over the root of each feature's mean, since
     counts vary with their mean.
     """
-    plain, data = NMF(loss), {"target": rows}
-    fitted = solve_codes(plain, data, basis, BEGUN)["target"] @ basis
     residual = rows.x - fitted if rows.v is None else rows.v * (rows.x - fitted)
-    scale = jnp.ones_like(basis[0])
+    scale = jnp.ones_like(fitted[0])
     if type(loss) is not Frobenius:
         scale = jnp.sqrt(jnp.maximum(fitted.mean(0), jnp.finfo(fitted.dtype).eps))
     residual = residual / scale
-    drawn = jax.random.normal(key, (basis.shape[1], count), basis.dtype)
+    drawn = jax.random.normal(key, (fitted.shape[1], count), fitted.dtype)
     again = lambda _, v: jnp.linalg.qr(residual.T @ (residual @ v))[0]  # noqa: E731
     space = lax.fori_loop(0, ROUNDS, again, jnp.linalg.qr(drawn)[0])
     turn = jnp.linalg.svd(residual @ space, full_matrices=False)[2]
@@ -59,6 +67,46 @@ def residual_rows(
     # A little everywhere: multiplicative updates move no zero.
     halves = halves + 1e-2 * halves.mean(1, keepdims=True)
     return halves / halves.sum(1, keepdims=True)
+
+
+def widened(objective: BackgroundFirst, rank: int) -> BackgroundFirst:
+    """The objective of one component beside ``rank`` places for those that are known: the rows
+    found so far stand frozen in a basis whose other rows are 0, so that every component is fitted
+    by one compiled program."""
+    return BackgroundFirst(
+        background_rank=rank + objective.background_rank,
+        alpha=objective.alpha,
+        loss=objective.loss,
+        penalties=objective.penalties,
+    )
+
+
+def next_start(
+    wide: BackgroundFirst,
+    data: Data,
+    known: Array,
+    key: Key[Array, ""],
+    solver: AbstractSolver,
+    starts: int,
+) -> Blocks:
+    """What the component beyond the ``known`` rows starts from: of some rows along the residual the
+    one of lowest cost after `TRIED`, and codes."""
+    # A row that is about to be found stands before those that are known; of 0, it has no codes.
+    known = jnp.concatenate([jnp.zeros_like(known[:1]), known])
+    bare = solve_codes(wide, data, known, BEGUN)
+
+    def settled(row):
+        # From codes that are settled: from others, a row takes shared structure at once, and does
+        # not let go of it.
+        return solve_codes(wide, data, known.at[0].set(row), BEGUN, near=bare)
+
+    def attempt(row):
+        tried = run(wide, data, settled(row), solver, TRIED, TRIED.looks)
+        return tried.costs["basis"], tried.blocks["basis"][0]
+
+    drawn = residual_rows(wide.loss, data["target"], bare["target"] @ known, starts, key)
+    costs, rows = lax.map(attempt, drawn)
+    return settled(rows[jnp.argmin(jnp.where(jnp.isfinite(costs), costs, jnp.inf))])
 
 
 def in_turn(
@@ -71,70 +119,44 @@ def in_turn(
     stop: Stop,
     starts: int,
     looks: int,
-) -> tuple[Array, Fit]:
-    """Basis rows (rank, g) and the fits that gave them, with a leading axis; for prepared data.
-
-    The rows found so far stand frozen in a basis whose other rows are 0, so that every component
-    is fitted by one compiled program. Of the starts the one of lowest cost after `TRIED` goes on.
-    """
-    wide = BackgroundFirst(
-        background_rank=rank + objective.background_rank,
-        alpha=objective.alpha,
-        loss=objective.loss,
-        penalties=objective.penalties,
-    )
+) -> Array:
+    """Basis rows (rank, g), each found beyond those before it; for prepared data, to be jitted."""
+    wide = widened(objective, rank)
     solver = default_solver(wide, data) if solver is None else solver
 
     def one(found, index):
-        own = jax.random.fold_in(key, index)
-        known = jnp.concatenate([found, frozen])
+        known, own = jnp.concatenate([found, frozen]), jax.random.fold_in(key, index)
+        blocks = next_start(wide, data, known, own, solver, starts)
+        ended = run(wide, data, blocks, solver, stop, looks)
+        return found.at[index].set(ended.blocks["basis"][0]), None
 
-        def fit(row, stop, looks):
-            basis = jnp.concatenate([row[None], known])
-            # From codes that are settled: from others, a row takes shared structure at once, and
-            # does not let go of it.
-            blocks = solve_codes(wide, data, basis, BEGUN)
-            return run(wide, data, blocks, solver, stop, looks)
-
-        def attempt(row):
-            tried = fit(row, TRIED, TRIED.looks)
-            return tried.costs["basis"], tried.blocks["basis"][0]
-
-        drawn = residual_rows(objective.loss, data["target"], known, starts, own)
-        costs, rows = lax.map(attempt, drawn)
-        best = jnp.argmin(jnp.where(jnp.isfinite(costs), costs, jnp.inf))
-        ended = fit(rows[best], stop, looks)
-        row = ended.blocks["basis"][0]
-        return found.at[index].set(row), eqx.tree_at(lambda f: f.blocks, ended, {})
-
-    return lax.scan(one, jnp.zeros((rank, frozen.shape[1]), frozen.dtype), jnp.arange(rank))
+    return lax.scan(one, jnp.zeros((rank, frozen.shape[1]), frozen.dtype), jnp.arange(rank))[0]
 
 
 @eqx.filter_jit
-def _deflate(objective, data, rank, key, solver, stop, starts, refit, looks) -> Fit:
+def _frozen(objective, data, rank, key) -> Array:
     dtype = jax.tree.leaves(data)[0].dtype
     drawn = uniform_rows(key, rank + objective.extra, objective.features(data), dtype)
-    frozen = objective.prepare_basis(data, drawn, key)[rank:]
-    rows, fits = in_turn(objective, data, frozen, rank, key, solver, stop, starts, looks)
-    blocks = solve_codes(objective, data, jnp.concatenate([rows, frozen]), SETTLED)
-    solver = default_solver(objective, data) if solver is None else solver
-    last = stop if refit else eqx.tree_at(lambda s: s.max_steps, stop, np.asarray(0, np.int32))
-    found = run(objective, data, blocks, solver, last, looks)
-    # Without a refit, no step says whether it converged: the fits of the components do.
-    result = (
-        found.result
-        if refit
-        else RESULTS.where(found.result == RESULTS.max_steps, _worst(fits.result), found.result)
-    )
-    steps = fits.steps.sum() + found.steps
-    return eqx.tree_at(lambda f: (f.steps, f.result), found, (steps, result))
+    return objective.prepare_basis(data, drawn, key)[rank:]
 
 
-def _worst(results: Any) -> Any:
-    """Of the results of single components: max_steps or converged. That one of them collapses or
-    is not finite shows in all of them together."""
-    slow = jnp.any(results == RESULTS.max_steps)
-    return RESULTS.where(slow, RESULTS.max_steps, RESULTS.converged)
+@eqx.filter_jit
+def _begin_next(wide, data, known, key, index, solver, starts, looks) -> Running:
+    own = jax.random.fold_in(key, index)
+    return begin(wide, data, next_start(wide, data, known, own, solver, starts), solver, looks)
+
+
+@eqx.filter_jit
+def _begin_all(objective, data, basis, solver, looks) -> Running:
+    return begin(objective, data, solve_codes(objective, data, basis, SETTLED), solver, looks)
+
+
+_advance, _finish = eqx.filter_jit(advance), eqx.filter_jit(finish)
+
+
+@eqx.filter_jit
+def _place(found, index, fit) -> Array:
+    return found.at[index].set(fit.blocks["basis"][0])
 
 
 def deflate(
@@ -149,6 +171,7 @@ def deflate(
     refit: bool = True,
     weights: dict | None = None,
     mask: dict | None = None,
+    progress: Tell | None = None,
 ) -> Fit:
     """Fit target components one after the other, each beyond the background's basis and the last.
 
@@ -172,6 +195,8 @@ def deflate(
         out. Without it, the first components are those of a smaller rank.
     weights, mask : dict, optional
         As in `fit`.
+    progress : callable, optional
+        Is given the share that is done, from 0 to 1, if every step is needed.
 
     Returns
     -------
@@ -191,6 +216,29 @@ def deflate(
         raise ValueError(f"starts must be an integer of at least 1, found {starts!r}")
     stop = Stop(tol=1e-5) if stop is None else stop
     check_types(objective, solver, stop)
-    rows = prepare(data, weights, mask)
+    rows, rank = prepare(data, weights, mask), int(rank)
     require_target(objective, rows)
-    return _deflate(objective, rows, int(rank), key, solver, stop, starts, bool(refit), stop.looks)
+    wide, looks = widened(objective, rank), stop.looks
+    movers = [default_solver(o, rows) if solver is None else solver for o in (wide, objective)]
+
+    def ended(made: BackgroundFirst, now: Running, solver: AbstractSolver, part: int) -> Fit:
+        tell = part_of(progress, part, rank + bool(refit))
+        step = lambda now, until: _advance(made, rows, now, solver, stop, until)  # noqa: E731
+        return _finish(made, rows, to_the_end(step, now, stop, tell))
+
+    frozen = _frozen(objective, rows, rank, key)
+    found, fits = jnp.zeros((rank, frozen.shape[1]), frozen.dtype), []
+    for k in range(rank):
+        known, index = jnp.concatenate([found, frozen]), np.int32(k)
+        now = _begin_next(wide, rows, known, key, index, movers[0], starts, looks)
+        fits.append(ended(wide, now, movers[0], k))
+        found = _place(found, index, fits[-1])
+    now = _begin_all(objective, rows, jnp.concatenate([found, frozen]), movers[1], looks)
+    last = ended(objective, now, movers[1], rank) if refit else _finish(objective, rows, now)
+    result = last.result
+    if not refit and result_name(result) == "max_steps":
+        # No step says whether it converged: the fits of the components do.
+        slow = any(result_name(f.result) == "max_steps" for f in fits)
+        result = RESULTS.max_steps if slow else RESULTS.converged
+    steps = sum(f.steps for f in fits) + last.steps
+    return eqx.tree_at(lambda f: (f.steps, f.result), last, (steps, result))

@@ -20,6 +20,7 @@ from bcnmf_jax.losses import AbstractLoss
 from bcnmf_jax.parameters import check_parameters, planned
 from bcnmf_jax.plan import Plan
 from bcnmf_jax.restarts import Restart, best, ordered
+from bcnmf_jax.watch import Watch
 
 
 class CollapsedWarning(DataWarning):
@@ -149,7 +150,9 @@ class BCNMF(FittedModel):
         self.max_iter = max_iter
         self.verbose = verbose
 
-    def fit(self, X, y=None, *, background=None, sample_weight=None):
+    def fit(
+        self, X, y=None, *, background=None, sample_weight=None, groups=None, background_groups=None
+    ):
         """Fit target components.
 
         Parameters
@@ -164,6 +167,9 @@ class BCNMF(FittedModel):
             of one, ``(Y,)``, is never sliced, and a pipeline's ``transform_input`` carries it on.
         sample_weight : array (n_samples,), optional
             What each row of X counts; 2 is the row twice.
+        groups, background_groups : array (n_samples,), (n_background,), optional
+            Donor (mouse, cell line, ...) of every row. A choice of what is "auto" keeps them whole
+            where it splits; nothing else reads them.
 
         Returns
         -------
@@ -172,24 +178,13 @@ class BCNMF(FittedModel):
         Raises
         ------
         TypeError, ValueError
-            For parameters out of range, for data that `prepare` refuses and for frames whose
-            columns differ.
+            For parameters out of range, for data that `prepare` refuses, for frames whose columns
+            differ, and for weights or groups of another length.
         """
-        check_parameters(self)
-        given = read_fit(self, X, y, background, sample_weight)
-        key = jax.random.key(self._seed())
-        with jax.enable_x64(given["target"].dtype == np.float64):
-            plan = planned(self, given)
-            data, stop = sets(given), Stop(self.tol, self.max_iter)
-            self._say(
-                f"{plan.objective}, {plan.n_components} components, target {given['target'].shape}:"
-                f" {self.n_restarts} restarts"
-            )
-            keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(self.n_restarts))
-            restarts = data.restarts(plan, keys, stop, self._say)
-            kept = ordered(best(restarts), plan.n_components)
-        self._keep(plan, restarts, kept)
-        self._remember(self.background if background is None else background)
+        fit_watched(
+            self, X, y, background, sample_weight, groups, background_groups,
+            Watch(self._say, self._share if self.verbose else None),
+        )  # fmt: skip
         self._warn()
         return self
 
@@ -226,18 +221,52 @@ class BCNMF(FittedModel):
                 stacklevel=3,
             )
 
-    def fit_transform(self, X, y=None, *, background=None, sample_weight=None):
+    def fit_transform(
+        self, X, y=None, *, background=None, sample_weight=None, groups=None, background_groups=None
+    ):
         """``fit`` and the codes of the target, as ``transform`` gives them."""
-        return self.fit(X, y, background=background, sample_weight=sample_weight).transform(X)
+        self.fit(
+            X, y, background=background, sample_weight=sample_weight, groups=groups,
+            background_groups=background_groups,
+        )  # fmt: skip
+        return self.transform(X)
 
     def _seed(self) -> int:
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _choosing(self, share: float) -> None:
-        self._say(f"choosing: {share:.0%}")
+    def _share(self, stage: str, share: float) -> None:
+        self._say(f"{stage}: {share:.0%}")
 
     def _say(self, text: str) -> None:
         if self.verbose:
             print(f"[BCNMF] {text}", file=sys.stderr, flush=True)
+
+
+def fit_watched(
+    model: BCNMF,
+    X: Any,
+    y: Any,
+    background: Any,
+    sample_weight: Any,
+    groups: Any,
+    background_groups: Any,
+    watch: Watch,
+) -> None:
+    """What `BCNMF.fit` does, with somebody who watches."""
+    check_parameters(model)
+    given = read_fit(model, X, y, background, sample_weight, groups, background_groups)
+    key = jax.random.key(model._seed())
+    with jax.enable_x64(given["target"].dtype == np.float64):
+        plan = planned(model, given, watch)
+        data, stop = sets(given), Stop(model.tol, model.max_iter)
+        watch.say(
+            f"{plan.objective}, {plan.n_components} components, target {given['target'].shape}: "
+            f"{model.n_restarts} restarts"
+        )
+        keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(model.n_restarts))
+        restarts = data.restarts(plan, keys, stop, watch)
+        kept = ordered(best(restarts), plan.n_components)
+    model._keep(plan, restarts, kept)
+    model._remember(model.background if background is None else background)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -153,32 +153,53 @@ def _finite(blocks: Blocks) -> Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(blocks)]))
 
 
-def run(
-    objective: AbstractObjective,
-    data: Data,
-    blocks: Blocks,
-    solver: AbstractSolver,
-    stop: Stop,
-    looks: int,
-) -> Fit:
-    """The loop itself, for prepared data; pure, to be jitted and vmapped."""
+class Running(NamedTuple):
+    """Where a fit stands between two looks; ``state`` is the solver's, ``started`` says which
+    components the start had."""
+
+    blocks: Blocks
+    state: Any
+    steps: Array
+    settled: Array
+    going: Array
+    trace: dict[str, Array]
+    started: Array
+
+
+def begin(
+    objective: AbstractObjective, data: Data, blocks: Blocks, solver: AbstractSolver, looks: int
+) -> Running:
+    """A fit of prepared data before its first step, with room for so many looks."""
     dtype = jax.tree.leaves(data)[0].dtype
-    started = jnp.stack([w.sum(1) for w in jax.tree.leaves(blocks["basis"])]).sum(0) > 0
     trace = {
         "step": jnp.zeros(looks, jnp.int32),
         "change": jnp.full(looks, jnp.nan, dtype),
         "cost": jnp.full(looks, jnp.nan, dtype),
     }
+    started = jnp.stack([w.sum(1) for w in jax.tree.leaves(blocks["basis"])]).sum(0) > 0
+    state = solver.init(objective, data, blocks)
+    none, unsettled = jnp.zeros((), jnp.int32), jnp.asarray(False)
+    return Running(blocks, state, none, unsettled, _finite(blocks), trace, started)
 
-    def running(carry):
-        _, _, steps, settled, going, _ = carry
-        return (steps < stop.max_steps) & ~settled & going
 
-    def look(carry):
-        old, state, steps, _, _, trace = carry
+def advance(
+    objective: AbstractObjective,
+    data: Data,
+    now: Running,
+    solver: AbstractSolver,
+    stop: Stop,
+    until: Any,
+) -> Running:
+    """Look after look, until the fit ends or has gone ``until`` steps (whole looks)."""
+
+    def running(now):
+        return (now.steps < until) & ~now.settled & now.going
+
+    def look(now):
+        old, steps = now.blocks, now.steps
         count = jnp.minimum(stop.every, stop.max_steps - steps).astype(jnp.int32)
-        advance = lambda _, c: solver.step(objective, data, *c)  # noqa: E731
-        new, state = lax.fori_loop(0, count, advance, (old, state))
+        step = lambda _, c: solver.step(objective, data, *c)  # noqa: E731
+        new, state = lax.fori_loop(0, count, step, (old, now.state))
         terms = objective.terms(data)
         new = blank(terms, new)
         change = [relative_change(t, old, new) for t in terms]
@@ -188,24 +209,39 @@ def run(
             "change": change,
             "cost": costs(objective, data, new, misfits=misfits_in_turn)["basis"],
         }
-        trace = {k: trace[k].at[steps // stop.every].set(at[k]) for k in trace}
+        trace = {k: now.trace[k].at[steps // stop.every].set(at[k]) for k in now.trace}
         # A last look over fewer steps sees less change, and settles nothing.
         reached, stuck = solver.progress(state, change)
         settled = (reached < stop.tol) & (count == stop.every)
-        return new, state, steps + count, settled, _finite(new) & ~stuck, trace
+        going = _finite(new) & ~stuck
+        return Running(new, state, steps + count, settled, going, trace, now.started)
 
-    state = solver.init(objective, data, blocks)
-    carry = (blocks, state, jnp.zeros((), jnp.int32), jnp.asarray(False), _finite(blocks), trace)
-    blocks, _, steps, settled, going, trace = lax.while_loop(running, look, carry)
-    if objective.scale_free:
-        blocks = canonical(objective, blocks)
-    spent, found = diagnose(objective, data, blocks, started)
-    result = RESULTS.where(settled, RESULTS.converged, RESULTS.max_steps)
-    result = RESULTS.where(going | settled, result, RESULTS.degenerate)
+    return lax.while_loop(running, look, now)
+
+
+def finish(objective: AbstractObjective, data: Data, now: Running) -> Fit:
+    """What a fit that has ended found."""
+    blocks = canonical(objective, now.blocks) if objective.scale_free else now.blocks
+    spent, found = diagnose(objective, data, blocks, now.started)
+    result = RESULTS.where(now.settled, RESULTS.converged, RESULTS.max_steps)
+    result = RESULTS.where(now.going | now.settled, result, RESULTS.degenerate)
     result = RESULTS.where(found["collapsed"], RESULTS.collapsed, result)
     finite = _finite(blocks) & ~jnp.isnan(found["x_explained"])
     result = RESULTS.where(finite, result, RESULTS.nonfinite)
-    return Fit(blocks, spent, found, trace, steps, result)
+    return Fit(blocks, spent, found, now.trace, now.steps, result)
+
+
+def run(
+    objective: AbstractObjective,
+    data: Data,
+    blocks: Blocks,
+    solver: AbstractSolver,
+    stop: Stop,
+    looks: int,
+) -> Fit:
+    """The loop itself, for prepared data; pure, to be jitted and vmapped."""
+    now = begin(objective, data, blocks, solver, looks)
+    return finish(objective, data, advance(objective, data, now, solver, stop, stop.max_steps))
 
 
 fit_prepared = eqx.filter_jit(run)

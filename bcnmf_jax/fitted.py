@@ -22,6 +22,7 @@ from bcnmf_jax.parameters import FIRST, given_loss
 from bcnmf_jax.plan import Plan
 from bcnmf_jax.restarts import Sets
 from bcnmf_jax.selection.selection import Selection
+from bcnmf_jax.watch import Watch
 
 BACKGROUND = Stop(tol=1e-4, max_steps=300)
 """Of the background's basis that scores are measured against."""
@@ -179,7 +180,7 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             plan = Plan("nmf", 0.0, rank, rank, given_loss(self))
             # One key for all models, so that they are measured against the same.
             key = jax.random.key(0)[None]
-            (found,) = data.restarts(plan, key, BACKGROUND, say=lambda text: None)
+            (found,) = data.restarts(plan, key, BACKGROUND, Watch())
             self.background_basis_ = found.basis
         return self.background_basis_
 

@@ -83,7 +83,7 @@ def start_codes(group: list[Term], basis: PyTree) -> Array:
 def start(
     objective: AbstractObjective, data: Data, rank: int, key: Key[Array, ""], method: Method
 ) -> Blocks:
-    """Blocks for data that has been prepared; see `init`."""
+    """Blocks for data that has been prepared, their codes not yet settled; see `init`."""
     drawn = start_basis(objective, data, rank, key, method)
     basis = objective.prepare_basis(data, drawn, key)
     return {"basis": basis} | start_all_codes(objective, data, basis)
@@ -101,7 +101,9 @@ def start_all_codes(objective: AbstractObjective, data: Data, basis: PyTree) -> 
     return codes
 
 
-_start = eqx.filter_jit(start)
+@eqx.filter_jit
+def _start(objective, data, rank, key, method) -> Blocks:
+    return objective.settle(data, start(objective, data, rank, key, method))
 
 
 def check_rank(rank: int) -> None:

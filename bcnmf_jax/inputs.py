@@ -13,24 +13,35 @@ from bcnmf_jax.checks import check_form
 from bcnmf_jax.readers import source
 from bcnmf_jax.restarts import InMemory, Sets, Streamed
 from bcnmf_jax.sources import Stacked
+from bcnmf_jax.two_sets import SETS, annotation
 
 FLOATS = [np.float64, np.float32]
 
 
-def read_fit(model: Any, X: Any, y: Any, background: Any, sample_weight: Any) -> dict[str, Any]:
+def read_fit(
+    model: Any,
+    X: Any,
+    y: Any,
+    background: Any,
+    sample_weight: Any,
+    groups: Any,
+    background_groups: Any,
+) -> dict[str, Any]:
     """The arguments of ``BCNMF.fit``, checked.
 
     Returns
     -------
     dict
-        ``"target"``, and ``"background"`` and ``"weights"`` where there are any.
+        ``"target"``, and where there are any ``"background"``, ``"weights"`` and ``"groups"`` (a
+        dictionary by data set).
 
     Raises
     ------
     TypeError
         For a background passed as y, and half precision.
     ValueError
-        For a background given twice, or of other features than X; for weights that do not match.
+        For a background given twice, or of other features than X; for weights and groups that do
+        not match.
     """
     shapes: list[Any] = [getattr(a, "shape", ()) for a in (X, y)]
     if all(len(shape) == 2 for shape in shapes) and shapes[0][1] == shapes[1][1] > 1:
@@ -44,6 +55,12 @@ def read_fit(model: Any, X: Any, y: Any, background: Any, sample_weight: Any) ->
     given = {"target": read_target(model, X, reset=True)} | read_weights(X, sample_weight)
     if background is not None:
         given["background"] = read_background(model, background, given["target"].dtype)
+    if groups is not None or background_groups is not None:
+        if not hasattr(given.get("background"), "shape"):
+            raise ValueError("groups need one background beside X; leave them out without")
+        both = given["target"], given["background"]
+        found = annotation(both, groups, background_groups, "groups")
+        given["groups"] = dict(zip(SETS, found or (), strict=True))
     return given
 
 
@@ -90,7 +107,7 @@ def sets(given: dict[str, Any], *, new: bool = False) -> Sets:
     ValueError
         For missing values beside sparse matrices.
     """
-    data = {k: v for k, v in given.items() if k != "weights"}
+    data = {k: given[k] for k in SETS if k in given}
     weights = {"target": given["weights"]} if "weights" in given else None
     leaves = jax.tree.leaves(data)
     missing = any(np.isnan(_values(a)).any() for a in leaves if not is_source(a))

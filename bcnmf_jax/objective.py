@@ -70,6 +70,11 @@ class AbstractObjective(eqx.Module):
         """The starting basis from a drawn one; here a method fits what it will freeze."""
         return basis
 
+    def settle(self, data: Data, blocks: Blocks) -> Blocks:
+        """The blocks that a fit starts from; here a method whose components must not move before
+        the codes have settled solves those first."""
+        return blocks
+
     def frozen_fit(self, key: Key[Array, ""]) -> tuple | None:
         """The fit of the stacked backgrounds whose basis the frozen components are: objective, key
         of its start, and stop. None where ``prepare_basis`` does something else."""

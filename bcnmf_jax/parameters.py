@@ -10,6 +10,7 @@ import numpy as np
 from bcnmf_jax.automatic import automatic
 from bcnmf_jax.losses import KL, AbstractLoss, Frobenius
 from bcnmf_jax.plan import Plan
+from bcnmf_jax.watch import Watch
 
 AUTO = "auto"
 LOSSES = {"frobenius": Frobenius, "kl": KL}
@@ -52,7 +53,7 @@ def given_loss(model: Any) -> AbstractLoss:
     return model.loss if isinstance(model.loss, AbstractLoss) else LOSSES[model.loss]()
 
 
-def planned(model: Any, given: dict[str, Any]) -> Plan:
+def planned(model: Any, given: dict[str, Any], watch: Watch) -> Plan:
     """The parameters with the values that a fit of these data takes.
 
     Raises
@@ -63,7 +64,10 @@ def planned(model: Any, given: dict[str, Any]) -> Plan:
     names = ("n_components", "alpha", "objective")
     if any(is_auto(getattr(model, name)) for name in names):
         asked = {n: None if is_auto(v := getattr(model, n)) else v for n in names}
-        return automatic(given, given_loss(model), progress=model._choosing, **asked)
+        return automatic(
+            given, given_loss(model), groups=given.get("groups"),
+            progress=watch.stage("choosing"), **asked,
+        )  # fmt: skip
     objective, alpha = model.objective, model.alpha
     if "background" not in given:
         if objective in FIRST:

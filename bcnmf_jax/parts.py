@@ -3,6 +3,7 @@ among those of an objective."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -166,6 +167,21 @@ class DataSets:
             found[name] = np.zeros((self.reader.size, h.shape[1]), h.dtype)
             found[name][: job.stop - job.start] = h[job.start : job.stop]
         return found
+
+    def each_codes(self, width: int, compute: Callable[[Job, Data], Blocks]) -> list[Blocks]:
+        """The codes that a function of a chunk's rows gives, for all rows, by one reading."""
+        codes = [{k: np.empty((p.samples, width), self.dtype) for k in p.codes} for p in self.parts]
+
+        def keep(job, found):
+            for k, h in found.items():
+                codes[job.number][k][job.start : job.stop] = h[: job.stop - job.start]
+
+        def pick(job, rows):
+            found = compute(job, rows)
+            return {k: found[k] for k in codes[job.number]}
+
+        self.reader.each(self.jobs(), pick, keep)
+        return codes
 
     def blocks(self, basis: PyTree, codes: list[Blocks]) -> Blocks:
         """Blocks as a fit in memory has them, with the codes as NumPy arrays."""

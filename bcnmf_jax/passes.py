@@ -29,6 +29,12 @@ from bcnmf_jax.terms import is_rows
 begin = eqx.filter_jit(start_all_codes)
 
 
+@eqx.filter_jit
+def settle(objective: AbstractObjective, data: Data, basis: PyTree) -> Blocks:
+    """The codes that a chunk starts from where the objective settles them, and the basis."""
+    return objective.settle(data, {"basis": basis} | start_all_codes(objective, data, basis))
+
+
 def _with_unit(basis: PyTree) -> Blocks:
     """Blocks with one row of codes 1: it becomes what codes are to be multiplied by."""
     leaf = jax.tree.leaves(basis)[0]

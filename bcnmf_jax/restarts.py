@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -13,14 +12,15 @@ from bcnmf_jax.data import prepare
 from bcnmf_jax.deflation import deflate
 from bcnmf_jax.fit import Fit, Stop, fit, result_name
 from bcnmf_jax.losses import AbstractLoss
-from bcnmf_jax.objectives import NMF
+from bcnmf_jax.objectives import NMF, BackgroundFirst
 from bcnmf_jax.plan import Plan
 from bcnmf_jax.readers import source
+from bcnmf_jax.segments import Tell, fit_starts, part_of
 from bcnmf_jax.stream import Progress, stream
 from bcnmf_jax.stream_read import stream_transform, stream_value
 from bcnmf_jax.survey import survey
-from bcnmf_jax.sweep import sweep
 from bcnmf_jax.transform import game_value, transform
+from bcnmf_jax.watch import Watch
 
 COMPARED = Stop(tol=1e-4, max_steps=20)
 """How well codes are settled before streamed restarts are compared."""
@@ -59,8 +59,8 @@ class Restart(NamedTuple):
 class Sets(Protocol):
     """Target and background, ready to be fitted."""
 
-    def restarts(self, plan: Plan, keys: Key[Array, " n"], stop: Stop, say: Callable) -> list:
-        """A `Restart` from every key; ``say`` is told how it goes."""
+    def restarts(self, plan: Plan, keys: Key[Array, " n"], stop: Stop, watch: Watch) -> list:
+        """A `Restart` from every key; ``watch`` is told how it goes."""
         ...
 
     def codes(self, loss: AbstractLoss, basis: np.ndarray) -> np.ndarray:
@@ -78,19 +78,26 @@ class InMemory:
     def __init__(self, data: dict, weights: dict | None, mask: dict | None, *, new: bool = False):
         self.rows = prepare(data, weights, mask, constant=new)
 
-    def restarts(self, plan, keys, stop, say):
+    def restarts(self, plan, keys, stop, watch):
         made, v = plan.build(), self.rows["target"].v
-        if plan.objective == "sequential":
-            fits = [deflate(made, self.rows, plan.n_components, k, stop=stop) for k in keys]
-        else:
-            found = sweep(
-                plan.make, self.rows, alphas=[plan.alpha], ranks=[plan.n_components], keys=keys,
-                loss=plan.loss, stop=stop, **plan.extra,
-            )  # fmt: skip
-            fits = [found[0, 0, r] for r in range(len(keys))]
+        fits = self.fits(plan, keys, stop, watch.stage("fitting"))
         weights = None if v is None else np.asarray(v).max(1)
         values = [float(game_value(made, self.rows, f.blocks)) for f in fits]
         return [_restart(f, v, weights) for f, v in zip(fits, values, strict=True)]
+
+    def fits(
+        self, plan: Plan, keys: Key[Array, " n"], stop: Stop, tell: Tell | None = None
+    ) -> list[Fit]:
+        """A fit from every key; ``tell`` is given the share that is done."""
+        made, rank, count = plan.build(), plan.n_components, len(keys)
+        if plan.objective != "sequential":
+            found = fit_starts(made, self.rows, rank, keys, stop, tell)
+            return [found[r] for r in range(count)]
+        assert isinstance(made, BackgroundFirst)
+        return [
+            deflate(made, self.rows, rank, key, stop=stop, progress=part_of(tell, r, count))
+            for r, key in enumerate(keys)
+        ]
 
     def codes(self, loss, basis):
         return np.asarray(transform(NMF(loss), {"basis": basis}, self.rows))
@@ -108,26 +115,30 @@ class Streamed:
     def __init__(self, data: dict, weights: dict | None, *, new: bool = False):
         self.known = survey(jax.tree.map(source, data), weights, constant=new)
 
-    def restarts(self, plan, keys, stop, say):
+    def restarts(self, plan, keys, stop, watch):
         if plan.objective == "sequential":
             raise ValueError(
                 "objective='sequential' reads data in memory; pass X.toarray() and "
                 "background.toarray(), or objective='background_first' for sparse data"
             )
-        made, found = plan.build(), []
+        made, found, told = plan.build(), [], watch.stage("fitting")
         weights = self.known["target"].weights
         for r, key in enumerate(keys):
 
             def tell(now: Progress, r=r):
+                if told and now.stage == "fit":
+                    told((r + now.epoch / now.epochs) / len(keys))
                 if now.epoch % stop.every == 0:
-                    say(
+                    watch.say(
                         f"restart {r + 1} of {len(keys)}, {now.stage}: pass {now.epoch} of at most "
                         f"{now.epochs}, {now.seconds_left:.0f} s left at most"
                     )
 
+            kept = watch.folder and watch.folder / f"restart{r}.npz"
             one = stream(
-                made, self.known, rank=plan.n_components, key=key, stop=stop, callback=tell
-            )
+                made, self.known, rank=plan.n_components, key=key, stop=stop, checkpoint=kept,
+                callback=tell,
+            )  # fmt: skip
             value = np.nan
             if len(keys) > 1:
                 value = float(stream_value(made, self.known, one.blocks, stop=COMPARED))

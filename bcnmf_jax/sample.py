@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from bcnmf_jax.fit import Stop, fit_prepared, result_name
-from bcnmf_jax.init import start_all_codes
 from bcnmf_jax.objective import AbstractObjective, Data, is_frozen
 from bcnmf_jax.parts import DataSets
+from bcnmf_jax.passes import settle
 from bcnmf_jax.solvers import default_solver
 from bcnmf_jax.sources import fill
 from bcnmf_jax.survey import is_known
@@ -70,7 +70,7 @@ def fitted(
     it is given where that fit fails or collapses.
     """
     data = sample(sets, rows, seed)
-    blocks = {"basis": basis} | start_all_codes(objective, data, basis)
+    blocks = settle(objective, data, basis)
     solver = default_solver(objective, data)
     found = fit_prepared(objective, data, blocks, solver, STOP, STOP.looks)
     if result_name(found.result) not in ("converged", "max_steps"):

@@ -168,7 +168,7 @@ def stream(
             drawn = _frozen(objective, known, drawn, key, chunk_rows, first, every, tell)
         if online is not None and online.start_rows:
             drawn = fitted(objective, sets, drawn, online.start_rows, online.seed)
-        state = run.begin(drawn)
+        state = run.begin(drawn, run.settled(drawn))
     state = _advance("fit", run, state, keeper, tell)
     if checkpoint is not None:
         Path(f"{checkpoint}.background").unlink(missing_ok=True)

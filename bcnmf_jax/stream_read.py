@@ -73,19 +73,11 @@ def stream_transform(
     """
     sets, basis = _open(objective, data, fit, chunk_rows, constant=True)
     check_has_codes(objective, sets.data)
-    width = jax.tree.leaves(basis)[0].shape[0]
-    codes = [{k: np.empty((p.samples, width), sets.dtype) for k in p.codes} for p in sets.parts]
 
     def compute(job, rows):
-        found = _solve(objective, {sets.parts[job.number].name: rows}, basis, stop)
-        return {k: found[k] for k in codes[job.number]}
+        return _solve(objective, {sets.parts[job.number].name: rows}, basis, stop)
 
-    def keep(job, found):
-        for k, h in found.items():
-            codes[job.number][k][job.start : job.stop] = h[: job.stop - job.start]
-
-    sets.reader.each(sets.jobs(), compute, keep)
-    blocks = sets.blocks(basis, codes)
+    blocks = sets.blocks(basis, sets.each_codes(jax.tree.leaves(basis)[0].shape[0], compute))
     return blocks[next(iter(data))] if len(data) == 1 else {name: blocks[name] for name in data}
 
 

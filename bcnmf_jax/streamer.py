@@ -72,6 +72,17 @@ class Streamer:
         old, finite = jax.tree.map(np.copy, codes), _finite(basis, codes)
         return State(0, basis, solver, codes, basis, old, trace, memory, started, False, finite)
 
+    def settled(self, basis: PyTree) -> list[Blocks] | None:
+        """The codes that a fit starts from, by a pass over all rows; None where they need none."""
+        if type(self.objective).settle is AbstractObjective.settle:
+            return None
+        basis = jax.tree.map(lambda w: jnp.asarray(w, self.sets.dtype), basis)
+
+        def compute(job, rows):
+            return passes.settle(self.objective, {self.sets.parts[job.number].name: rows}, basis)
+
+        return self.sets.each_codes(jax.tree.leaves(basis)[0].shape[0], compute)
+
     def _start(self, part: Part, basis: PyTree) -> Blocks:
         rows = lambda k: Rows(jnp.asarray(k.sums[:, None], self.sets.dtype))  # noqa: E731
         data = {part.name: jax.tree.map(rows, part.known, is_leaf=is_known)}

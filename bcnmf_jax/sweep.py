@@ -72,7 +72,7 @@ def _sweep(make, data, alphas, ranks, keys, loss, kwargs, solver, stop, static) 
         a, r, s = jnp.unravel_index(index, shape)
         objective = build(alphas[a])
         blocks = jax.tree.map(lambda leaf: leaf[s], starts)
-        blocks = truncate(objective, blocks, ranks[r])
+        blocks = objective.settle(data, truncate(objective, blocks, ranks[r]))
         return run(objective, data, blocks, solver, stop, looks)
 
     fits = map_batched(one, int(np.prod(shape)), batch)

@@ -29,14 +29,19 @@ from bcnmf_jax.solvers import HALS, MU, quadratic
 from bcnmf_jax.terms import Term
 
 SETTLED = Stop(tol=1e-6, max_steps=200)
+KEPT = 0.01
+"""Share of a start that known codes are raised to where they are below."""
 
 
-def solve_codes(objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop) -> Blocks:
+def solve_codes(
+    objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop, near: Blocks | None = None
+) -> Blocks:
     """Blocks with the codes at their optimum for the basis; for prepared data.
 
     One step of ``stop`` is a pass of ten updates, or sweeps (`HALS`). The problem of each row is
-    convex (squared error, KL) and its start depends on that row alone: codes of a fit are no start,
-    since one that has come to 0 would stay there.
+    convex (squared error, KL) and its start depends on that row alone, or is that of blocks
+    ``near``: their codes, of which none is below `KEPT` of the row's own start, since one that has
+    come to 0 would stay there.
     """
     solver = (HALS if quadratic(objective, data, basis) else MU)(inner_steps=10)
     # The codes of a row are its own problem, whatever its weight.
@@ -49,7 +54,11 @@ def solve_codes(objective: AbstractObjective, data: Data, basis: PyTree, stop: S
         return new, steps + 1, change < stop.tol
 
     running = lambda c: (c[1] < stop.max_steps) & ~c[2]  # noqa: E731
-    blocks = {"basis": basis} | start_all_codes(objective, data, basis)
+    codes = start_all_codes(objective, data, basis)
+    if near is not None:
+        known = {name: near[name] for name in codes}
+        codes = jax.tree.map(lambda a, b: jnp.maximum(a, KEPT * b), known, codes)
+    blocks = {"basis": basis} | codes
     start = (blocks, jnp.zeros((), jnp.int32), jnp.asarray(False))
     return lax.while_loop(running, look, start)[0]
 

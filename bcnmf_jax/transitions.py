@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key
 
 from bcnmf_jax.data import prepare
-from bcnmf_jax.fit import Stop, run
+from bcnmf_jax.fit import Fit, Stop, result_name, run
 from bcnmf_jax.init import check_rank, require_target, start
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import Data
@@ -114,3 +116,38 @@ def transitions(
     require_target(NMF(loss), rows)
     key = jax.random.key(0) if key is None else key
     return _transitions(rows, int(background_rank), loss, key, type(loss) is Frobenius)
+
+
+def collapse_alpha(found: Fit, alphas: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The contrast at which the fits of a sweep collapse.
+
+    Parameters
+    ----------
+    found : Fit
+        From `sweep`: leading axes (alpha, rank, restart).
+    alphas : array (A,)
+        Those of the sweep, in its order.
+
+    Returns
+    -------
+    ndarray (ranks,)
+        For each rank the smallest alpha from which on, at it and at every larger one, more than
+        half of the restarts collapsed or were not finite; infinity where the largest did not.
+
+    Raises
+    ------
+    ValueError
+        For a single fit, and for another number of alphas than the sweep has.
+    """
+    results, alphas = np.asarray(result_name(found.result)), np.asarray(alphas, float)
+    if results.ndim != 3:
+        raise ValueError(
+            f"found must be a sweep, with axes (alpha, rank, restart); it has {results.ndim} axes"
+        )
+    if alphas.shape != results.shape[:1]:
+        raise ValueError(f"alphas has shape {alphas.shape}; the sweep has {len(results)} alphas")
+    order = np.argsort(alphas)
+    lost = np.isin(results[order], ["collapsed", "nonfinite"]).mean(2) > 0.5
+    # From the largest alpha downwards, as long as all are lost.
+    count = np.cumprod(lost[::-1], axis=0).sum(0)
+    return np.append(alphas[order], np.inf)[len(alphas) - count]

@@ -3,25 +3,15 @@
 # To pandas' own annotations every selection is a Series or a DataFrame and every cell anything.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from experiments.formats import Table
-from experiments.records import ROOT
 from experiments.summary import LOSSES
 
-CALIBRATION = ROOT / "paper" / "calibration"
 LEVEL = 0.05
-
-
-def read_calibration(folder: Path = CALIBRATION) -> list[dict[str, Any]]:
-    """Rows of every file, in order; none where there is no folder."""
-    paths = sorted(folder.glob("*.jsonl")) if folder.exists() else []
-    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
 def share(rejected: list[list[bool]]) -> tuple[float, float]:

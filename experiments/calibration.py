@@ -15,19 +15,20 @@ import json
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from scipy.stats import ttest_ind
-from tqdm import tqdm
 
 import bcnmf_jax as bj
 from bcnmf_jax.datasets import Dataset
-from experiments.calibrated import CALIBRATION, calibration_table
+from experiments.calibrated import calibration_table
 from experiments.donors import donor_simulation
+from experiments.records import PAPER
 from experiments.regret import printed
-from experiments.rows import Row, plain
+from experiments.rows import Row, recorded
 from experiments.run import circumstances
 
 PERMUTATIONS = 59
@@ -91,7 +92,6 @@ def tested(scenario: Scenario, seed: int) -> Row:
     seconds = time.perf_counter() - begun
     kept = ("kind", "effect", "log2_ratio", "held_out_log2_ratio", "match", "p", "q")
     return {
-        "seed": seed,
         "seconds": seconds,
         "components": [{key: row[key] for key in kept} for row in found.rows],
         **naive(model, data, dataset),
@@ -115,30 +115,27 @@ def naive(model: bj.BCNMF, data: dict[str, np.ndarray], dataset: Dataset) -> dic
         }
 
 
+def job(scenario: Scenario, seed: int) -> tuple[Row, Callable[[], Row]]:
+    """One data set, as `recorded` takes it."""
+    told = {k: v for k, v in dataclasses.asdict(scenario).items() if k != "sets"}
+    about = {"config_hash": scenario.hash, "scenario": told, "seed": seed}
+    return about, lambda: tested(scenario, seed)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command: 0 after the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.calibration", description=__doc__)
     parser.add_argument("--sets", type=int, help="data sets of each scenario, at most")
-    parser.add_argument("--out", type=Path, default=CALIBRATION, help="folder of the rows")
+    parser.add_argument("--out", type=Path, default=PAPER / "calibration", help="folder of rows")
     given = parser.parse_args(arguments)
     if given.sets is not None and given.sets < 1:
         parser.error(f"--sets must be at least 1, found {given.sets}")
-    given.out.mkdir(parents=True, exist_ok=True)
-    path = given.out / "enrichment.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    hashes = {scenario.hash for scenario in SCENARIOS}
-    rows = [row for row in map(json.loads, lines) if row["config_hash"] in hashes]
-    done = {(row["config_hash"], row["seed"]) for row in rows}
-    todo = [(s, k) for s in SCENARIOS for k in range(min(s.sets, given.sets or s.sets))]
-    todo = [(s, k) for s, k in todo if (s.hash, k) not in done]
-    with path.open("a") as file:
-        for scenario, seed in tqdm(todo, unit="data set"):
-            told = {k: v for k, v in dataclasses.asdict(scenario).items() if k != "sets"}
-            shared = circumstances("calibration", cast(Any, scenario)) | {"scenario": told}
-            row = plain(shared | tested(scenario, seed))
-            rows.append(row)
-            file.write(json.dumps(row, allow_nan=False) + "\n")
-            file.flush()
+    jobs = [
+        job(scenario, seed)
+        for scenario in SCENARIOS
+        for seed in range(min(scenario.sets, given.sets or scenario.sets))
+    ]
+    rows = recorded(given.out / "enrichment.jsonl", jobs, circumstances("calibration"))
     print(printed(calibration_table(rows)))
     return 0
 

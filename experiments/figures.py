@@ -20,7 +20,17 @@ from experiments.ablation_figures import dots, heat
 from experiments.published import PUBLISHED, Published, read_published
 from experiments.records import RESULTS, ROOT, RowError, read_rows
 from experiments.style import COLLAPSED, band, cells, legend, look, new_figure, save, style
-from experiments.summary import METHODS, Pair, arguments, natural, pairs, place, series, summarise
+from experiments.summary import (
+    APART,
+    METHODS,
+    Pair,
+    arguments,
+    natural,
+    pairs,
+    place,
+    series,
+    summarise,
+)
 
 FIGURES = ROOT / "paper" / "figures"
 #: Panels of an alpha path: what they show and the label of their axis.
@@ -168,7 +178,7 @@ def build(rows: pd.DataFrame, published: Published) -> Iterator[tuple[str, Figur
         figure = alpha_path(group, str(data))
         if figure is not None:
             yield f"alpha_path_{data}".replace(", ", "_").replace(" ", "_"), figure
-    ablations = settings[settings["experiment"] != "main"]
+    ablations = settings[~settings["experiment"].isin(APART)]
     for experiment, group in ablations.groupby("experiment"):
         cell = ["data_name", "method", "loss", "alpha", "rank"]
         one_each = not group.duplicated(cell).any() and group["alpha"].notna().all()

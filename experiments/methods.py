@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,27 +19,34 @@ from jax import monitoring
 import bcnmf_jax as bj
 from bcnmf_jax import baselines
 from bcnmf_jax.datasets import Dataset
+from bcnmf_jax.plan import Plan
+from experiments.floored import Floored
 from experiments.schema import LINEAR, Alpha, Config, Solver, Stop
-from experiments.units import Unit
+from experiments.units import LOSSES, Unit, values
 
-LOSSES = {"frobenius": bj.Frobenius(), "kl": bj.KL()}
-
-
-def _nmf(alpha: Any, loss: bj.AbstractLoss) -> bj.NMF:
-    return bj.NMF(loss=loss)
+NAMES = {"nmf": "nmf", "bcnmf": "contrastive", "published": "published"}
+NAMES |= {"shared_target": "shared_target", "background_first": "background_first"}
+"""Methods as the estimator calls their objectives."""
+VALUED = bj.Stop(tol=1e-5, max_steps=30)
+"""How codes are settled before the game value is taken."""
 
 
 def _combined(alpha: Any, loss: bj.AbstractLoss, overlap: Any, normalised: bool):
     return bj.CombinedBasis(overlap=overlap, loss=loss, normalised=normalised)
 
 
-MAKERS: dict[str, Callable[..., bj.AbstractObjective]] = {
-    "nmf": _nmf,
-    "bcnmf": bj.Contrastive,
-    "shared_target": bj.SharedTarget,
-    "background_first": bj.BackgroundFirst,
-    "combined": _combined,
-}
+def maker(unit: Unit, data: dict) -> tuple[Callable[..., bj.AbstractObjective], dict[str, Any]]:
+    """The objective of a unit as a function of alpha and loss, and its other arguments."""
+    method = unit.method
+    if method.method == "floored":
+        return Floored, {}
+    if method.method == "combined":
+        misfit = 0.5 * np.square(data["target"]).sum()
+        overlap = jnp.asarray(method.overlap * misfit)
+        return _combined, {"overlap": overlap, "normalised": method.normalised}
+    loss = LOSSES[unit.loss or "frobenius"][0]
+    plan = Plan(NAMES[method.method], 0.0, 1, method.extra, loss)
+    return plan.make, plan.extra
 
 
 @dataclass(frozen=True)
@@ -134,29 +142,23 @@ monitoring.register_event_duration_secs_listener(_listen)
 
 def _swept(unit: Unit, dataset: Dataset, keys: jax.Array, stop: Stop) -> Iterator[Fitted]:
     """Ranks x restarts (and alphas, where they are fitted together) in one compiled sweep."""
-    method, data = unit.method, dataset.data(unit.scale)
+    method, data = unit.method, values(dataset, unit.scale)
     ranks = sorted({rank for rank, _ in unit.settings})
     alphas: list[Alpha] = list(dict.fromkeys(alpha for _, alpha in unit.settings))
     said = [unit.identity(dataset, ranks[0], alpha)["alpha"] for alpha in alphas]
-    more: dict[str, Any] = {
-        "shared_target": {"shared_rank": method.extra},
-        "background_first": {"background_rank": method.extra},
-        "combined": {
-            "overlap": jnp.asarray(method.overlap * 0.5 * np.square(data["target"]).sum()),
-            "normalised": method.normalised,
-        },
-    }.get(method.method, {})
+    (make, more), loss = maker(unit, data), LOSSES[unit.loss or "frobenius"][0]
     start, compiled = time.perf_counter(), _compiled[0]
     fit = bj.sweep(
-        MAKERS[method.method],
+        make,
         data,
         alphas=[0.0 if alpha is None else alpha for alpha in said],
         ranks=ranks,
         keys=keys,
-        loss=LOSSES[unit.loss or "frobenius"],
+        loss=loss,
         solver=_solver(unit.solver),
         stop=bj.Stop(tol=stop.tol, max_steps=stop.max_steps),
         method=unit.init,
+        mask=dataset.mask,
         **more,
     )
     arrays, static = eqx.partition(jax.block_until_ready(fit), eqx.is_array)
@@ -170,6 +172,9 @@ def _swept(unit: Unit, dataset: Dataset, keys: jax.Array, stop: Stop) -> Iterato
             told = {k: v[at].item() for k, v in fit.diagnostics.items() if k != "collapsed"}
             told |= {"result": str(results[at]), "steps": fit.steps[at].item()}
             told["seconds"] = spent / results.size
+            if method.floors:
+                objective = make(alpha=said[at[0]], loss=loss, **more)
+                told["values"] = at_floors(objective, data, fit.blocks["basis"][at], method.floors)
             codes = fit.blocks["target"][at]
             yield Fitted(
                 rank,
@@ -178,5 +183,18 @@ def _swept(unit: Unit, dataset: Dataset, keys: jax.Array, stop: Stop) -> Iterato
                 told,
                 codes[:, :rank],
                 basis[at][:rank],
-                codes[:, ranks[-1] :] if method.extra else None,
+                codes[:, ranks[-1] :] if unit.extra else None,
             )
+
+
+def at_floors(
+    objective: bj.AbstractObjective, data: dict, basis: np.ndarray, floors: list[float]
+) -> dict[str, float]:
+    """The game value of a basis under each floor of the reconstruction."""
+
+    def value(eps: float) -> float:
+        loss = dataclasses.replace(objective.loss, eps=eps)  # pyright: ignore
+        held = dataclasses.replace(objective, loss=loss)
+        return float(bj.game_value(held, data, {"basis": basis}, stop=VALUED))
+
+    return {f"{eps:g}": value(eps) for eps in floors}

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parent.parent
+PAPER = ROOT / "paper"
 #: Where ``python -m experiments.run`` leaves rows that tables and figures are made of.
-RESULTS = ROOT / "paper" / "results"
+RESULTS = PAPER / "results"
 #: Scores and diagnostics of a fit: a number, or null where it is not available.
 SCORES = (
     *("ari_primary", "nmi_primary", "ari_raw", "nmi_raw", "ari_row", "nmi_row"),
@@ -84,7 +85,7 @@ def _setting(row: dict[str, Any]) -> str:
 
 
 def _read_file(path: Path) -> list[dict[str, Any]]:
-    """Read one file of rows, each once and all of one configuration."""
+    """Read one file of rows, each once and all of one setting from one configuration."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -93,15 +94,18 @@ def _read_file(path: Path) -> list[dict[str, Any]]:
     lines = text.removesuffix("\n").split("\n") if text else []
     rows: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
+    hashes: dict[str, tuple[str, int]] = {}
     for number, line in enumerate(lines, start=1):
         try:
             row = _parse(line, path.stem)
-            first = seen.setdefault(f"{_setting(row)} {row['seed']}", number)
+            setting, own = _setting(row), row["config_hash"]
+            first = seen.setdefault(f"{setting} {row['seed']}", number)
             if first != number:
                 raise ValueError(f"the same fit as line {first}")
-            if rows and row["config_hash"] != rows[0]["config_hash"]:
+            known, first = hashes.setdefault(setting, (own, number))
+            if own != known:
                 raise ValueError(
-                    f"config_hash {row['config_hash']} differs from line 1; "
+                    f"config_hash {own} differs from line {first}, which is of the same setting; "
                     "move the rows of the other configuration away"
                 )
         except ValueError as error:
@@ -153,6 +157,12 @@ def read_rows(folder: Path = RESULTS) -> pd.DataFrame:
     if (disagreeing > 1).any():
         raise RowError(f"rows of one setting disagree on default: {disagreeing.idxmax()}")
     return table
+
+
+def read_lines(folder: Path) -> list[dict[str, Any]]:
+    """Rows that are no fits, of every file of a folder, in order; none where there is no folder."""
+    paths = sorted(folder.glob("*.jsonl"))
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
 def replace_bytes(path: Path, content: bytes) -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from experiments.formats import Table, score, spread
 from experiments.records import ROOT
-from experiments.summary import LOSSES, method_name, setting_name
+from experiments.summary import LOSSES, RIVALS, method_name, setting_name
 
 CHOICES = ROOT / "paper" / "choices"
 NEAR = {"auc": 0.03, "ari_primary": 0.05}
@@ -42,7 +42,7 @@ def best_entry(settings: pd.DataFrame, row: dict[str, Any], of: str) -> tuple[fl
     """The best median of a score on a data set over all methods and settings, and whose it is."""
     told = json.dumps(row["data_args"], sort_keys=True)
     same = (settings["data"] == row["data"]) & (settings["data_args"] == told)
-    usable = settings[same & (settings["experiment"] == "main") & (settings["failed"] <= 0.5)]
+    usable = settings[same & settings["experiment"].isin(RIVALS) & (settings["failed"] <= 0.5)]
     usable = usable[usable[f"{of}_median"].notna()]
     if not len(usable):
         return np.nan, ""

@@ -6,9 +6,14 @@ import fcntl
 import json
 import math
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from tqdm import tqdm
+
+from experiments.records import replace_bytes
 
 Row = dict[str, Any]
 
@@ -50,23 +55,23 @@ class Results:
     ----------
     path : Path
         Made, with its folder, where it does not exist.
-    config_hash : str
-        Rows of another configuration are refused.
+    hashes : set of str
+        `Config.hash` of every method on every data set; other rows are refused.
 
     Raises
     ------
     ResultsError
-        If another run has the file open, it holds rows of another configuration, a doubled row, or
-        something else than rows.
+        If another run has the file open, it holds rows that the configuration does not ask for, a
+        doubled row, or something else than rows.
     """
 
-    def __init__(self, path: Path, config_hash: str):
+    def __init__(self, path: Path, hashes: set[str]):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.rows, self.done = path, [], set()
         self._file = path.open("a+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._load(config_hash)
+            self._load(hashes)
         except BlockingIOError:
             self._file.close()
             raise ResultsError(
@@ -76,7 +81,7 @@ class Results:
             self._file.close()
             raise
 
-    def _load(self, config_hash: str) -> None:
+    def _load(self, hashes: set[str]) -> None:
         self._file.seek(0)
         whole, newline, torn = self._file.read().rpartition(b"\n")
         if torn:
@@ -90,11 +95,11 @@ class Results:
                     f"{self.path}, line {number}: not a row of results ({error!r}); repair or "
                     "remove the file, or give --out DIR"
                 ) from error
-            if found != config_hash:
+            if found not in hashes:
                 raise ResultsError(
-                    f"{self.path} holds rows of another configuration ({found}; this one is "
-                    f"{config_hash}); give --out DIR, undo the change, or remove the file to start "
-                    "afresh"
+                    f"{self.path}, line {number}: a row of another configuration (config_hash "
+                    f"{found}); undo the change, remove the rows with this hash to fit them "
+                    "anew, or give --out DIR"
                 )
             if about in self.done:
                 raise ResultsError(f"{self.path}, line {number}: a doubled row; remove the line")
@@ -129,3 +134,34 @@ class Results:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
+
+
+def recorded(path: Path, jobs: Sequence[tuple[Row, Callable[[], Row]]], shared: Row) -> list[Row]:
+    """Rows that are no fits: those that a file holds, and those of the jobs that it lacks, which
+    are appended as they come.
+
+    Parameters
+    ----------
+    path : Path
+        Made, with its folder, where it does not exist.
+    jobs : sequence of (dict, callable)
+        The fields that tell a row from all others, ``config_hash`` among them, and what gives the
+        rest. Rows with a hash that no job has are left out of the file.
+    shared : dict
+        Fields of all rows.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = path.read_text().splitlines() if path.exists() else []
+    hashes = {about["config_hash"] for about, _ in jobs}
+    rows = [row for row in map(json.loads, lines) if row["config_hash"] in hashes]
+    dump = lambda row: json.dumps(row, allow_nan=False) + "\n"  # noqa: E731
+    replace_bytes(path, "".join(map(dump, rows)).encode())
+    held = [row.items() for row in rows]
+    jobs = [(plain(about), work) for about, work in jobs]
+    todo = [job for job in jobs if not any(all(i in own for i in job[0].items()) for own in held)]
+    with path.open("a") as file:
+        for about, work in tqdm(todo, unit="row"):
+            rows.append(plain(shared | about | work()))
+            file.write(dump(rows[-1]))
+            file.flush()
+    return rows

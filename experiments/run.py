@@ -28,17 +28,15 @@ from bcnmf_jax.datasets import Dataset
 from experiments import regret, selecting
 from experiments.config import ConfigError, load
 from experiments.methods import Fitted, fits, restart_keys
-from experiments.records import RowError, read_rows
+from experiments.records import RESULTS, ROOT, RowError, read_rows
 from experiments.regret import CHOICES
 from experiments.rows import Results, ResultsError, Row, key, plain
-from experiments.schema import LABELS, Config, Data
+from experiments.schema import LABELS, LINEAR, Config, Data
 from experiments.scoring import known, score_one, scorers
 from experiments.selecting import ChoiceConfig
 from experiments.summary import summarise
 from experiments.units import Unit, units
 
-ROOT = Path(__file__).resolve().parent.parent
-PAPER = ROOT / "paper" / "results"
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "scikit-learn")
 #: Fields that only iterative methods have.
 FITTED = ("x_explained", "y_explained", "dead_features", "dead_components", "effective_features")
@@ -68,13 +66,12 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, {model}, {os.cpu_count()} cores"
 
 
-def circumstances(name: str, config: Config | ChoiceConfig) -> Row:
+def circumstances(name: str) -> Row:
     """The fields that all rows of a run share."""
     devices = jax.devices()
     versions = {package: version(package) for package in PACKAGES}
     return {
         "config": name,
-        "config_hash": config.hash,
         "commit": commit(),
         "versions": {"python": platform.python_version(), "bcnmf_jax": bj.__version__, **versions},
         "device": {
@@ -107,17 +104,27 @@ def load_data(data: Data) -> Dataset:
     changes: dict[str, Any] = {"background": dataset.background[kept]}
     if dataset.counts is not None:
         changes["counts"] = dataset.counts | {"background": dataset.counts["background"][kept]}
+    if dataset.mask is not None:
+        changes["mask"] = dataset.mask | {"background": dataset.mask["background"][kept]}
     if dataset.background_groups is not None:
         changes["background_groups"] = dataset.background_groups[kept]
     return dataclasses.replace(dataset, **changes)
 
 
-def identify(data: Data, dataset: Dataset, unit: Unit, rank: int, alpha: Any, seed: int) -> Row:
+def identify(
+    config: Config, data: Data, dataset: Dataset, unit: Unit, rank: int, alpha: Any, seed: int
+) -> Row:
     """The fields that say what a row is about."""
     (n, g), m = dataset.target.shape, len(dataset.background)
     about = {"data": data.name, "data_args": data.described, "scale": unit.scale}
     about |= {"n": n, "m": m, "g": g, **unit.identity(dataset, rank, alpha), "seed": seed}
-    return plain(about | {"label": LABELS[unit.method.method]})
+    about |= {"label": LABELS[unit.method.method], "config_hash": config.hash(unit.method, data)}
+    return plain(about)
+
+
+def suited(todo: list[Unit], dataset: Dataset) -> list[Unit]:
+    """Of all units those that a data set allows: closed forms take no missing values."""
+    return [unit for unit in todo if dataset.mask is None or unit.method.method not in LINEAR]
 
 
 Pending = list[tuple[Row, Fitted, Future[dict[str, Any]]]]
@@ -150,7 +157,8 @@ def run(
     list of dict
         All rows, old and new.
     """
-    keys, todo, shared = restart_keys(config), units(config), circumstances(name, config)
+    keys, todo, shared = restart_keys(config), units(config), circumstances(name)
+    hashes = {config.hash(method, data) for method in config.method for data in config.data}
     per_data = config.restarts * sum(len(unit.settings) for unit in todo)
 
     def finish(pending: Pending) -> None:
@@ -166,7 +174,7 @@ def run(
                 visit(row, fitted)
 
     with (
-        Results(path, config.hash) as results,
+        Results(path, hashes) as results,
         scorers(workers) as pool,
         tqdm(total=per_data * len(config.data), initial=len(results.done), unit="fit") as bar,
     ):
@@ -174,12 +182,12 @@ def run(
         for data in config.data:
             dataset = load_data(data)
             truth = known(dataset)
-            for unit in todo:
+            for unit in suited(todo, dataset):
                 wanted = {
                     (rank, alpha, seed): about
                     for rank, alpha in unit.settings
                     for seed in range(config.restarts)
-                    if key(about := identify(data, dataset, unit, rank, alpha, seed))
+                    if key(about := identify(config, data, dataset, unit, rank, alpha, seed))
                     not in results.done
                 }
                 if not wanted:
@@ -211,7 +219,7 @@ def run(
 
 def choose(name: str, config: ChoiceConfig, folder: Path) -> int:
     """Run a configuration of choices, and print their table."""
-    shared = circumstances(name, config)
+    shared = circumstances(name) | {"config_hash": config.hash}
     rows = selecting.run(config, folder / f"{name}.jsonl", shared, load_data)
     print(regret.printed(regret.regret_table(rows, summarise(read_rows()))))
     return 0
@@ -231,7 +239,9 @@ def main(arguments: list[str] | None = None) -> int:
     if given.workers < 1:
         parser.error(f"--workers must be at least 1, found {given.workers}")
     changed = given.quick or given.set
-    folder = given.out or (Path("runs") / ("quick" if given.quick else "set") if changed else PAPER)
+    folder = given.out or (
+        Path("runs") / ("quick" if given.quick else "set") if changed else RESULTS
+    )
     try:
         config = load(given.config, given.set, quick=given.quick)
         if isinstance(config, ChoiceConfig):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,12 +18,14 @@ LABELS = {
     "gcpca": "gcPCA",
     "nmf": "NMF",
     "bcnmf": "bcNMF",
+    "published": "bcNMF as published",
+    "floored": "bcNMF, background over a floor",
     "shared_target": "shared + target",
     "background_first": "background first",
     "combined": "combined basis",
 }
 LINEAR = ("pca", "cpca", "gcpca")
-CONTRASTS = ("cpca", "bcnmf", "shared_target", "background_first")
+CONTRASTS = ("cpca", "bcnmf", "published", "floored", "shared_target", "background_first")
 WITH_EXTRA = ("shared_target", "background_first")
 
 Alpha = float | Literal["auto"] | None
@@ -93,11 +95,22 @@ class Method(Strict, frozen=True):
 
     ``alphas`` are per sample, or with ``alpha_unit = "total"`` multiply the background's summed
     misfit as they are. ``extra`` counts shared or background components. ``overlap`` (combined
-    basis) is in units of the target's misfit without structure.
+    basis) is in units of the target's misfit without structure. ``floors`` are values of
+    ``eps``, the floor of a reconstruction, under each of which the game value of every fit is
+    taken.
     """
 
     method: Literal[
-        "pca", "cpca", "gcpca", "nmf", "bcnmf", "shared_target", "background_first", "combined"
+        "pca",
+        "cpca",
+        "gcpca",
+        "nmf",
+        "bcnmf",
+        "published",
+        "floored",
+        "shared_target",
+        "background_first",
+        "combined",
     ]
     experiment: Literal[
         "main",
@@ -108,14 +121,17 @@ class Method(Strict, frozen=True):
         "readout",
         "alpha_unit",
         "objectives",
+        "bounded",
+        "families",
     ] = "main"
-    losses: list[Literal["frobenius", "kl"]] = []
+    losses: list[Literal["frobenius", "kl", "negative_binomial", "beta", "roots"]] = []
     ranks: list[int] = Field(min_length=1)
     alphas: list[float | Literal["auto"]] = []
     alpha_unit: Literal["sample", "total"] = "sample"
     extra: int = Field(default=0, ge=0)
     overlap: float = Field(default=0.0, ge=0)
     normalised: bool = True
+    floors: list[float] = []
     solvers: list[Solver] = Field(default=[Solver()], min_length=1)
     inits: list[Literal["random", "nndsvd"]] = Field(default=["random"], min_length=1)
     default: Default | None = None
@@ -128,7 +144,8 @@ class Method(Strict, frozen=True):
         problems = {
             f"losses: {name} has none; leave it out": linear and self.losses,
             f"losses: {name} needs at least one": not linear and not self.losses,
-            f"losses: {name} takes frobenius only": name == "combined" and "kl" in self.losses,
+            f"losses: {name} takes frobenius only": name == "combined"
+            and self.losses != ["frobenius"],
             f"alphas: {name} needs at least one": name in CONTRASTS and not self.alphas,
             f"alphas: {name} has none; leave it out": name not in CONTRASTS and self.alphas,
             'alphas: "auto" is for cpca only': "auto" in self.alphas and name != "cpca",
@@ -170,7 +187,7 @@ class Quick(Strict, frozen=True):
 
 
 class Config(Strict, frozen=True):
-    """One configuration; ``hash`` tells it from every other."""
+    """One configuration: every method on every data set."""
 
     data: list[Data] = Field(min_length=1)
     method: list[Method] = Field(min_length=1)
@@ -180,10 +197,13 @@ class Config(Strict, frozen=True):
     narrow: Narrow | None = None
     quick: Quick = Quick()
 
-    @property
-    def hash(self) -> str:
-        """Twelve hexadecimal digits of the SHA-256 of everything that the rows depend on."""
-        text = json.dumps(self.model_dump(exclude={"quick"}), sort_keys=True)
+    def hash(self, method: Method, data: Data) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of everything that the rows of one method on one
+        data set depend on: other methods and data sets may come and go."""
+        parts = {"method": method, "data": data, "stop": self.stop}
+        told: dict[str, Any] = {k: v.model_dump(exclude_defaults=True) for k, v in parts.items()}
+        told |= {"settings": self.settings(method), "restarts": self.restarts, "seed": self.seed}
+        text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def settings(self, method: Method) -> list[tuple[int, Alpha]]:

@@ -23,6 +23,8 @@ _LOOKS = {
     "gcpca": ("#9A6A00", "D"),
     "nmf": ("#56B4E9", "^"),
     "bcnmf": ("#0072B2", "o"),
+    "published": ("#332288", "d"),
+    "floored": ("#999999", "h"),
     "shared_target": ("#CC79A7", "P"),
     "background_first": ("#009E73", "X"),
     "combined": ("#D55E00", "p"),

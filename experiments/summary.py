@@ -20,10 +20,18 @@ CONFIGS = (
     *("kang_lymphocytes", "kang_cross_donor"),
 )
 METHODS = (
-    *("pca", "cpca", "gcpca", "nmf", "bcnmf", "shared_target", "background_first", "combined"),
+    *("pca", "cpca", "gcpca", "nmf", "bcnmf", "published", "floored", "shared_target"),
+    *("background_first", "combined"),
 )
-LOSSES = {"": "", "frobenius": "squared error", "kl": "KL"}
+LOSSES = {
+    **{"": "", "frobenius": "squared error", "kl": "KL", "negative_binomial": "negative binomial"},
+    **{"beta": "beta 1.5", "roots": "squared error of roots"},
+}
 RESULTS = ("converged", "max_steps", "collapsed", "nonfinite")
+#: Experiments of all methods, whose best entries label-free choices are held against.
+RIVALS = ("main", "families")
+#: Experiments that are no ablations.
+APART = (*RIVALS, "bounded")
 
 
 def place(order: tuple[str, ...], name: str) -> tuple[int, str]:
@@ -41,15 +49,22 @@ def arguments(text: str) -> dict[str, Any]:
     return json.loads(text)
 
 
-def series(settings: pd.DataFrame) -> str:
+def differing(settings: pd.DataFrame) -> str:
     """Return the argument in which the data sets of one configuration differ, or ""."""
     held = [arguments(text) for text in settings["data_args"].unique()]
     keys = sorted({key for each in held for key in each})
     varying = [key for key in keys if len({json.dumps(each.get(key)) for each in held}) > 1]
     if len(varying) > 1:
         config = settings["config"].iloc[0]
-        raise RowError(f"{config}: data sets differ in {', '.join(varying)}; one series has one")
+        raise RowError(f"{config}: data sets differ in {', '.join(varying)}; they may in one")
     return varying[0] if varying else ""
+
+
+def series(settings: pd.DataFrame) -> str:
+    """Return that argument where it is a number for every data set, or ""."""
+    key = differing(settings)
+    held = [arguments(text).get(key) for text in settings["data_args"].unique()]
+    return key if all(isinstance(value, int | float) for value in held) else ""
 
 
 def _data_names(settings: pd.DataFrame) -> pd.Series:
@@ -60,9 +75,11 @@ def _data_names(settings: pd.DataFrame) -> pd.Series:
     names = pd.Series("", index=settings.index)
     main = settings["experiment"] == "main"
     for config, group in settings[main].groupby("config"):
-        key = series(group)
-        values = [arguments(text).get(key) for text in group["data_args"]]
-        names[group.index] = [f"{config}, {key} {value}" if key else config for value in values]
+        key = differing(group)
+        held = [arguments(text) for text in group["data_args"]]
+        names[group.index] = [
+            f"{config}, {key} {each[key]}" if key in each else config for each in held
+        ]
     for index, row in settings[~main].iterrows():
         told = sorted(arguments(row["data_args"]).items())
         names[index] = ", ".join([row["data"], *(f"{key} {value}" for key, value in told)])

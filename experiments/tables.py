@@ -15,14 +15,16 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.ablations import ablation_tables, readout_table
-from experiments.calibrated import CALIBRATION, calibration_table, read_calibration
+from experiments.bounds import bounded_table
+from experiments.calibrated import calibration_table
 from experiments.columns import SCORE_COLUMNS, Column, italic, numbers, restarts, score_cells
 from experiments.formats import Table, write
 from experiments.overview import DEFAULT, ORACLE, overview_table, series_table
 from experiments.published import PUBLISHED, Number, Published, read_published
-from experiments.records import RESULTS, ROOT, RowError, read_rows
+from experiments.records import PAPER, RESULTS, ROOT, RowError, read_lines, read_rows
 from experiments.regret import CHOICES, read_choices, regret_table
 from experiments.summary import (
+    APART,
     Pair,
     arguments,
     method_name,
@@ -32,8 +34,11 @@ from experiments.summary import (
     setting_name,
     summarise,
 )
+from experiments.transition_table import transition_table
 
 TABLES = ROOT / "paper" / "tables"
+#: Tables of rows that are no fits, by the folder of ``paper`` that holds them.
+OTHERS = {"calibration": calibration_table, "transitions": transition_table}
 
 
 def _defaults(own: dict[str, list[str]], config: str) -> str:
@@ -62,12 +67,14 @@ def data_table(settings: pd.DataFrame, published: Published, name: str, defaults
     """
     config, key = settings["config"].iloc[0], series(settings)
     columns = [each for each in SCORE_COLUMNS if each.shown(settings)]
-    header = [*([key] if key else []), "method", "row", "setting", *(c.header for c in columns)]
+    lead = [key or "data"] if settings["data_args"].nunique() > 1 else []
+    header = [*lead, "method", "row", "setting", *(c.header for c in columns)]
     body: list[list[str]] = []
     for data_args, group in settings.groupby("data_args", sort=False):
         at = arguments(str(data_args)).get(key)
         found = list(pairs(group))
-        left = _published_for(published, config, at)
+        # Published numbers are of the first of several versions of the same data.
+        left = [] if body and not key else _published_for(published, config, at)
         rows: list[list[str]] = []
         for pair in found:
             rows += _pair_rows(pair, columns)
@@ -77,11 +84,12 @@ def data_table(settings: pd.DataFrame, published: Published, name: str, defaults
         for each in left:
             first = method_name(each.label, each.loss)
             rows.append([first, *_published_cells(each, published, len(columns))])
-        body += [[f"{at:g}", *row] for row in rows] if key else rows
-    first = settings.iloc[0]
+        told = f"{at:g}" if key else str(group["data_name"].iloc[0])
+        body += [[told, *row] for row in rows] if lead else rows
+    sizes = settings.iloc[0]
     caption = (
-        f"{restarts(settings)} Target {first['n']}, background {first['m']} samples of "
-        f"{first['g']} features. {defaults} {ORACLE} Published numbers come from other draws or "
+        f"{restarts(settings)} Target {sizes['n']}, background {sizes['m']} samples of "
+        f"{sizes['g']} features. {defaults} {ORACLE} Published numbers come from other draws or "
         "genes and mostly from k-means after UMAP. Fits that were not finite have no scores and "
         "count under results only; collapsed fits are part of every median. Seconds are those of a "
         "sweep over the number of its fits. The CSV holds every setting."
@@ -126,10 +134,10 @@ def published_table(published: Published) -> Table:
 
 def runs_table(rows: pd.DataFrame) -> Table:
     """Tabulate where the rows come from: configuration, commit, versions, device."""
-    keys = ["config", "config_hash", "commit", "device", "versions"]
+    keys = ["config", "commit", "device", "versions"]
     frame = rows[keys].fillna("none").groupby(keys).size().rename("rows").reset_index()
     text = frame.astype(str).replace({r'["{}]': ""}, regex=True)
-    caption = "Recorded rows by configuration (its hash), commit, device and versions."
+    caption = "Recorded rows by configuration, commit, device and versions."
     body = text.to_numpy().tolist()
     return Table("runs", "Recorded runs", caption, [*keys, "rows"], body, frame)
 
@@ -154,7 +162,11 @@ def build(rows: pd.DataFrame, published: Published) -> list[Table]:
             tables.append(series_table(group, published, defaults))
             name = f"{config}_details"
         tables.append(data_table(group, published, name, defaults))
-    return tables + ablation_tables(settings[settings["experiment"] != "main"])
+    bounded = settings["experiment"] == "bounded"
+    if bounded.any():
+        own = rows[rows["experiment"] == "bounded"]
+        tables.append(bounded_table(own, settings[bounded]))
+    return tables + ablation_tables(settings[~settings["experiment"].isin(APART)])
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -165,7 +177,7 @@ def main(argv: list[str] | None = None) -> None:
         "--choices", type=Path, default=CHOICES, help="folder of label-free choices"
     )
     parser.add_argument(
-        "--calibration", type=Path, default=CALIBRATION, help="folder of tests on simulations"
+        "--others", type=Path, default=PAPER, help="folder of the folders of other rows"
     )
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="published numbers")
     parser.add_argument("--out", type=Path, default=TABLES, help="folder for tables")
@@ -175,8 +187,9 @@ def main(argv: list[str] | None = None) -> None:
         tables = build(rows, read_published(options.published))
         if choices := read_choices(options.choices):
             tables.append(regret_table(choices, summarise(rows)))
-        if calibration := read_calibration(options.calibration):
-            tables.append(calibration_table(calibration))
+        for name, table in OTHERS.items():
+            if others := read_lines(options.others / name):
+                tables.append(table(others))
     except RowError as error:
         sys.exit(f"experiments.tables: {error}")
     written = [path for table in tables for path in write(table, options.out)]

@@ -5,8 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+import bcnmf_jax as bj
 from bcnmf_jax.datasets import Dataset
 from experiments.schema import LINEAR, Alpha, Config, Method, Solver
+
+#: Losses, and the scale of the data that each is fitted to. The negative binomial has the same
+#: dispersion for every gene.
+LOSSES: dict[str, tuple[bj.AbstractLoss, str]] = {
+    "frobenius": (bj.Frobenius(), "log"),
+    "kl": (bj.KL(), "counts"),
+    "negative_binomial": (bj.NegativeBinomial(dispersion=0.2), "counts"),
+    "beta": (bj.Beta(b=1.5), "counts"),
+    "roots": (bj.Frobenius(), "roots"),
+}
+
+
+def values(dataset: Dataset, scale: Any) -> dict[str, np.ndarray]:
+    """A data set as it is, or on the scale of "roots" the square roots of its counts."""
+    if scale == "roots":
+        return {name: np.sqrt(x) for name, x in dataset.data("counts").items()}
+    return dataset.data(scale)
 
 
 @dataclass(frozen=True)
@@ -24,9 +44,15 @@ class Unit:
     settings: tuple[tuple[int, Alpha], ...]
 
     @property
-    def scale(self) -> Any:
-        """KL is for raw counts, all else for log-normalised ones."""
-        return "counts" if self.loss == "kl" else "log"
+    def scale(self) -> str:
+        """Of the data; of methods without a loss that of squared error."""
+        return LOSSES[self.loss or "frobenius"][1]
+
+    @property
+    def extra(self) -> int:
+        """Shared or frozen components: one where it is what bounds the contrast (`bj.BCNMF`)."""
+        bounds = self.method.method == "bcnmf" and not LOSSES[self.loss or "frobenius"][0].bounded
+        return 1 if bounds else self.method.extra
 
     @property
     def options(self) -> dict[str, Any]:
@@ -67,7 +93,7 @@ class Unit:
             "alpha": alpha,
             "alpha_total": total,
             "rank": rank,
-            "extra": self.method.extra or None,
+            "extra": self.extra or None,
             "options": options,
             "default": default is not None and asked == (default.rank, default.alpha),
         }

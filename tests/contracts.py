@@ -8,6 +8,7 @@ import pytest
 
 import bcnmf_jax as bj
 from bcnmf_jax import objective as core
+from bcnmf_jax.init import start
 from bcnmf_jax.solvers import multiply
 from bcnmf_jax.terms import by_codes, get, put
 from tests.tables import Objective
@@ -18,11 +19,12 @@ ALPHA = 0.6
 def problem(row: Objective, loss, seed=0, alpha=ALPHA, rank=3):
     """Objective, prepared data and positive random blocks."""
     rng = np.random.default_rng(seed)
-    data, made = row.data(rng), row.make(alpha, loss)
-    blocks = bj.init(made, data, rank, jax.random.key(seed))
+    made, data = row.make(alpha, loss), bj.prepare(row.data(rng))
+    # not those of `bj.init`: codes that have settled can be 0
+    blocks = start(made, data, rank, jax.random.key(seed), "random")
     # a basis of unit rows, as fits have it: frozen rows are then left as they are
     shake = lambda a: jnp.asarray(np.where(a > 0, a * rng.uniform(0.5, 2, a.shape), 0))  # noqa: E731
-    return made, bj.prepare(data), jax.tree.map(shake, blocks)
+    return made, data, jax.tree.map(shake, blocks)
 
 
 def paths(made, data):

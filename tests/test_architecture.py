@@ -13,7 +13,7 @@ ROOT = Path(bj.__file__).parent
 CORE = (
     "split", "losses", "penalties", "terms", "chunks", "checks", "data", "sharding", "objective",
     "change", "init", "solvers", "gradient", "diagnostics", "fit", "transform", "objectives",
-    "sweep",
+    "sweep", "segments",
     "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "sample", "stream",
     "stream_read", "deflation", "transitions", "residual", "quasi_newton", "exact", "projection",
 )  # fmt: skip
@@ -21,9 +21,9 @@ CORE_PACKAGES = {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy"}
 # Each layer may import those before it.
 LAYERS = [
     *CORE, "extras", "readers", "metrics", "baselines", "datasets", "resampling", "bootstrap",
-    "consensus", "selection", "plan", "automatic", "parameters", "restarts", "inputs",
-    "model_files", "fitted", "estimator", "saved", "two_sets", "enrichment", "background",
-    "tabular", "run_folder", "tl", "pl", "report", "cli",
+    "consensus", "selection", "plan", "two_sets", "arrangements", "background", "automatic",
+    "watch", "parameters", "restarts", "inputs", "model_files", "fitted", "estimator", "saved",
+    "enrichment", "tabular", "run_folder", "tl", "pl", "report", "cli",
 ]  # fmt: skip
 RECORDS_ONLY = ("experiments", "numpy", "pandas", "matplotlib")
 

@@ -57,6 +57,15 @@ def test_a_choice_that_recommends_nothing_warns(sets):
     assert fit.selection_.outcome == "no power" and fit.n_components_ == 1
 
 
+def test_a_background_that_does_not_suit_is_said(sets):
+    X, _, Y = sets
+    mine = np.where(np.arange(X.shape[1]) < 30, X, 0)  # features that the background has alone
+    with pytest.warns(bj.ContrastWarning, match="background unsuitable"):
+        fit = bj.BCNMF(**AUTO, n_restarts=1, random_state=0).fit(mine, background=Y)
+    assert fit.selection_.outcome == "background unsuitable"
+    assert "in the background alone" in fit.selection_.reasons[0]
+
+
 @pytest.mark.parametrize(
     ("more", "spoil", "match"),
     [

@@ -9,8 +9,8 @@ from scipy.sparse import csr_matrix
 from scipy.stats import ttest_ind, ttest_rel
 
 import bcnmf_jax as bj
+from bcnmf_jax.arrangements import Arrangement, arrangements, obstacle
 from bcnmf_jax.datasets import log_normalise
-from bcnmf_jax.enrichment.arrangements import Arrangement, arrangements, obstacle
 from bcnmf_jax.enrichment.enrich import as_observed
 from bcnmf_jax.enrichment.refits import Answer, compare, log2_ratio, partners
 from bcnmf_jax.enrichment.samples import by_cell, by_group

@@ -81,7 +81,8 @@ def test_data_configurations_share_grid_and_defaults():
     loaded = [load(ROOT / "configs" / f"{name}.toml") for name in names]
     assert all(c.method == loaded[0].method and c.stop == loaded[0].stop for c in loaded)
     assert {m.method for m in loaded[0].method} == {
-        *("pca", "cpca", "gcpca", "nmf", "bcnmf", "shared_target", "background_first")
+        *("pca", "cpca", "gcpca", "nmf", "bcnmf", "published"),
+        *("shared_target", "background_first"),
     }
 
 
@@ -190,22 +191,24 @@ def row(**changes) -> dict:
 
 def test_results_refuse_what_would_double_or_mix_rows(tmp_path):
     path = tmp_path / "rows" / "a.jsonl"
-    with Results(path, "a") as results:
+    with Results(path, {"a"}) as results:
         results.append([row(), row(seed=1)])
         for again in ([row()], [row(seed=2), row(seed=2)]):
             with pytest.raises(ValueError, match="doubled"):
                 results.append(again)
         with pytest.raises(ResultsError, match="another run is writing"):
-            Results(path, "a")
+            Results(path, {"a"})
     assert len(read(path)) == 2
-    with pytest.raises(ResultsError, match=r"another configuration \(a; this one is b\)"):
-        Results(path, "b")
+    with pytest.raises(
+        ResultsError, match=r"line 1: a row of another configuration \(config_hash a\)"
+    ):
+        Results(path, {"b"})
     path.write_text(json.dumps(row()) + "\nnot json\n" + json.dumps(row(seed=1)) + "\n")
     with pytest.raises(ResultsError, match="line 2: not a row"):
-        Results(path, "a")
+        Results(path, {"a"})
     path.write_text(2 * (json.dumps(row()) + "\n"))
     with pytest.raises(ResultsError, match="line 2: a doubled row"):
-        Results(path, "a")
+        Results(path, {"a"})
 
 
 def test_key_is_what_was_asked_for():

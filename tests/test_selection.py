@@ -9,6 +9,7 @@ import bcnmf_jax as bj
 from bcnmf_jax.selection import Selection, rule
 from bcnmf_jax.selection.folds import TooFewError, folds
 from bcnmf_jax.selection.select import stability
+from bcnmf_jax.selection.thinning import counts_of
 
 
 def row(net, k, certain=9.0, objective="sequential", alpha=0.0):
@@ -104,6 +105,31 @@ def test_two_programs_are_counted(programs):
     assert again == found
     with pytest.raises(ValueError, match="not a selection"):
         Selection.from_dict({"outcome": "fine"})
+
+
+def test_halves_of_counts_judge_as_held_out_samples_do(programs):
+    data, few = programs(2), {"ranks": (1, 2, 3), "background_ranks": (3,), "splits": 3}
+    raw = bj.select(data, **few).table
+    logged = {k: np.log1p(x / x.sum(1, keepdims=True) * 100) for k, x in data.items()}
+    given = bj.select(logged, counts=data, **few).table
+    for table in (raw, given):
+        one, two, three = (row["thinned"] for row in table)
+        assert one > 0 and two - one > 4 * abs(three - two)
+    assert bj.select(logged, **few).table[0]["thinned"] is None
+    other = {"target": data["target"] + 1, "background": data["background"]}
+    with pytest.raises(ValueError, match=r"data\['target'\] is not log"):
+        bj.select(logged, counts=other, **few)
+    with pytest.raises(ValueError, match=r"counts\['target'\] must be raw counts of shape"):
+        bj.select(logged, counts={"target": logged["target"]}, **few)
+
+
+def test_halves_of_counts_are_independent_and_sum_to_the_whole():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(8, (400, 50)).astype("float32")
+    one, other = counts_of(counts, None, "target").halves(np.arange(400), rng)
+    np.testing.assert_array_equal(one + other, counts)
+    centred = [half - half.mean(0) for half in (one, other)]
+    assert abs(np.mean(centred[0] * centred[1])) < 0.1 * np.mean(centred[0] ** 2)
 
 
 def test_no_program_is_said(programs):

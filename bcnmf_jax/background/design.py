@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bcnmf_jax.arrangements import LEAST_GROUPS, LEAST_PAIRS, obstacle
 from bcnmf_jax.background.finding import Finding, judge
-from bcnmf_jax.enrichment.arrangements import LEAST_GROUPS, LEAST_PAIRS, obstacle
 from bcnmf_jax.two_sets import dense_rows
 
 Names = tuple[NDArray, NDArray]

@@ -81,10 +81,11 @@ def fit(
     permutations: Annotated[
         int,
         typer.Option(
-            help="With --group-key: exchanges of groups in the test of enrichment; 0 for no test.",
+            help="With --group-key: exchanges of groups in the test of enrichment, each of two "
+            "small fits; 0 for no test.",
             rich_help_panel=RUN,
         ),
-    ] = 199,
+    ] = 99,
     no_report: Annotated[
         bool, typer.Option("--no-report", help="Write no report.html.", rich_help_panel=RUN)
     ] = False,

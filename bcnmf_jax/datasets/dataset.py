@@ -29,6 +29,9 @@ class Dataset:
         Rows of one group (mouse, donor, cell line) are not independent of each other.
     truth : array, shape (k, g), or None
         The target programs, where they are known.
+    mask : dict or None
+        As ``fit`` takes it, keys "target" and "background": 0 where a value was not measured (it
+        is 0 there), 1 elsewhere.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class Dataset:
     groups: Array | None = None
     background_groups: Array | None = None
     truth: Array | None = None
+    mask: dict[str, Array] | None = None
 
     def __post_init__(self) -> None:
         n, g = self.target.shape
@@ -62,6 +66,9 @@ class Dataset:
             for key in ("target", "background"):
                 expected[f"counts[{key!r}]"] = (self.counts[key], matrices[key].shape)
                 matrices[f"counts[{key!r}]"] = self.counts[key]
+        if self.mask is not None:
+            for key in ("target", "background"):
+                expected[f"mask[{key!r}]"] = (self.mask[key], matrices[key].shape)
         if self.truth is not None:
             expected["truth"] = (self.truth, (self.truth.shape[0], g))
         for what, (array, shape) in expected.items():

@@ -1,6 +1,7 @@
 """Mouse cortex proteins: Down syndrome under the effects of learning."""
 
 import csv
+from typing import Literal
 
 import numpy as np
 
@@ -10,20 +11,23 @@ from bcnmf_jax.datasets.files import locate, odd_file
 _ANNOTATION = ("MouseID", "Genotype", "Treatment", "Behavior")
 
 
-def _fill(values: Array) -> tuple[Array, int, int]:
-    """Replace missing values by the median of their column and negative ones by 0; count both."""
-    missing, negative = np.isnan(values), values < 0
-    filled = np.where(missing, np.nanmedian(values, axis=0), values)
-    return np.maximum(filled, 0.0).astype(np.float32), int(missing.sum()), int(negative.sum())
+def _fill(values: Array, by: Array | float) -> tuple[Array, int]:
+    """Replace missing values, and negative ones by 0, which are counted."""
+    filled = np.where(np.isnan(values), by, values)
+    return np.maximum(filled, 0.0).astype(np.float32), int((values < 0).sum())
 
 
-def mouse_protein() -> Dataset:
+def mouse_protein(missing: Literal["fill", "mask"] = "fill") -> Dataset:
     """Load the mouse protein data: target mice shocked before they explored, background not.
 
     Target: behaviour S/C, saline, genotypes Control and Ts65Dn (270 rows of 18 mice); background:
-    C/S, saline, Control (135 rows of 9 mice). 77 proteins, 15 rows a mouse. A missing value
-    becomes the median of that protein over its own set, a negative one 0; the description counts
-    them.
+    C/S, saline, Control (135 rows of 9 mice). 77 proteins, 15 rows a mouse. A negative
+    value becomes 0; the description counts these, and what is missing.
+
+    Parameters
+    ----------
+    missing : {"fill", "mask"}
+        A missing value becomes the median of that protein over its own set, or 0 under a mask.
 
     Returns
     -------
@@ -33,13 +37,16 @@ def mouse_protein() -> Dataset:
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file is missing or odd; the message says what to do.
+        If the file is missing or odd; the message says what to do. ValueError also for another
+        word as ``missing``.
 
     References
     ----------
     Higuera, Gardiner & Cios, PLoS ONE 10 (2015) e0129126. The task: Abid et al., Nature
     Communications 9 (2018) 2134.
     """
+    if missing not in ("fill", "mask"):
+        raise ValueError(f"missing must be 'fill' or 'mask', found {missing!r}")
     path = locate("mouse_protein")
     with open(path, newline="", encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
@@ -60,12 +67,16 @@ def mouse_protein() -> Dataset:
         "target": (note["Behavior"] == "S/C") & saline & known,
         "background": (note["Behavior"] == "C/S") & saline & control,
     }
-    filled, missing, negative = {}, {}, {}
+    filled, mask, negative = {}, {}, {}
     for key, chosen in sets.items():
         if np.isnan(values[chosen]).all(axis=0).any():
             found = f"the {key} has no row, or a protein without any value there"
             raise odd_file("mouse_protein", path, found)
-        filled[key], missing[key], negative[key] = _fill(values[chosen])
+        mask[key] = ~np.isnan(values[chosen])
+        by = np.nanmedian(values[chosen], axis=0) if missing == "fill" else 0.0
+        filled[key], negative[key] = _fill(values[chosen], by)
+    lost = {key: int((~seen).sum()) for key, seen in mask.items()}
+    how = {"fill": "replaced by the median of the protein over its own set", "mask": "masked"}
     mice = np.array([mouse.split("_")[0] for mouse in note["MouseID"]])
     return Dataset(
         name="mouse_protein",
@@ -75,12 +86,12 @@ def mouse_protein() -> Dataset:
         feature_names=np.array(proteins),
         description=(
             "Protein levels in mouse cortex (UCI Mice Protein Expression): target S/C saline, "
-            "background C/S saline control; label: Ts65Dn. Missing values replaced by the median "
-            f"of the protein over its own set: {missing['target']} in the target, "
-            f"{missing['background']} in the background; negative values set to 0: "
-            f"{negative['target']} and {negative['background']}. Rows of one mouse are repeats. "
-            "There are no counts: both scales are these levels."
+            f"background C/S saline control; label: Ts65Dn. Missing values {how[missing]}: "
+            f"{lost['target']} in the target, {lost['background']} in the background; "
+            f"negative values set to 0: {negative['target']} and {negative['background']}. "
+            "Rows of one mouse are repeats. There are no counts: both scales are these levels."
         ),
         groups=mice[sets["target"]],
         background_groups=mice[sets["background"]],
+        mask=None if missing == "fill" else {k: m.astype(np.float32) for k, m in mask.items()},
     )

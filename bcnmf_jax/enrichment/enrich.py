@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bcnmf_jax.enrichment.arrangements import arrangements
-from bcnmf_jax.enrichment.refits import Answer, answer, cosines, log2_ratio, partners, used
+from bcnmf_jax.arrangements import arrangements
+from bcnmf_jax.enrichment.refits import Answer, Refits, cosines, log2_ratio, partners, used
 from bcnmf_jax.enrichment.samples import by_cell, by_group
 from bcnmf_jax.enrichment.table import Enrichment
+from bcnmf_jax.fit import Stop
+from bcnmf_jax.plan import Plan
 from bcnmf_jax.two_sets import annotation, check_matrices, dense_rows
 
 LEVELS = ("group", "cell")
+REFIT = (1e-3, 100)
+"""``tol`` and ``max_iter`` of refits, where those of the model go further."""
 TESTED = (
     "held_out_log2_ratio", "null_log2_ratio", "null_log2_ratio_95", "effect", "p", "q", "match",
 )  # fmt: skip
@@ -36,7 +39,7 @@ def enrichment(
     pairs: bool = False,
     level: str = "group",
     normalise: Callable[[NDArray], NDArray] = as_it_is,
-    n_permutations: int = 199,
+    n_permutations: int = 99,
     rows_per_group: int = 100,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
@@ -55,7 +58,7 @@ def enrichment(
     ----------
     model : BCNMF
         Fitted, with one background. Refits keep its parameters, also those that "auto" chose, with
-        a single start each.
+        a single start each, and end after 100 steps or at a change of 1e-3 where it goes further.
     target, background : array, frame or sparse matrix (n, g), (m, g)
         What the model was fitted to; at level "cell" the raw counts of the same rows.
     groups, background_groups : array (n,), (m,), optional
@@ -71,7 +74,8 @@ def enrichment(
         At level "cell", makes what the model was fitted to from counts, and is applied to each half
         of them; for log-normalised data `datasets.log_normalise`.
     n_permutations : int
-        B, unless there are no more arrangements than that. Each costs two fits of half of the rows.
+        B, unless there are no more arrangements than that: of one component p is at least 1 / (B +
+        1). Each costs two fits of half of the rows.
     rows_per_group : int
         Rows drawn from every group: as many from each, some twice where it has fewer.
     seed : int
@@ -104,22 +108,19 @@ def enrichment(
     else:
         drawn = by_group(sets, names, pairs, rows_per_group, rng)
     tell = progress or (lambda share: None)
-    with warnings.catch_warnings():
-        # A refit that did not converge, or collapsed, has others like it under the null hypothesis.
-        warnings.simplefilter("ignore")
-        rows = _described(model, sets, names)
-        more, count, exact = [dict.fromkeys(TESTED) for _ in rows], 0, False
-        if drawn.samples is not None:
-            places, exact = arrangements(*drawn.counts, pairs, n_permutations, rng)
-            answers, count = [], len(places) - 1
-            blank = _blank(model, seed)
-            for i, at in enumerate(places):
-                found = answer(blank, drawn.samples, at, pairs)
-                # Bases are needed of the observed arrangement alone, and are large.
-                answers.append(found._replace(bases=found.bases[:0]) if answers else found)
-                tell((i + 1) / len(places))
-            basis = np.concatenate([model.components_, model.background_components_])
-            more = as_observed(basis, len(model.components_), answers)
+    rows = _described(model, sets, names)
+    more, count, exact = [dict.fromkeys(TESTED) for _ in rows], 0, False
+    if drawn.samples is not None:
+        places, exact = arrangements(*drawn.counts, pairs, n_permutations, rng)
+        answers, count = [], len(places) - 1
+        refits = Refits(_plan(model), drawn.samples, _stop(model), seed)
+        for i, at in enumerate(places):
+            found = refits.answer(at, pairs)
+            # Bases are needed of the observed arrangement alone, and are large.
+            answers.append(found._replace(bases=found.bases[:0]) if answers else found)
+            tell((i + 1) / len(places))
+        basis = np.concatenate([model.components_, model.background_components_])
+        more = as_observed(basis, len(model.components_), answers)
     rows = [a | b | {"level": level, "note": drawn.note} for a, b in zip(rows, more, strict=True)]
     return Enrichment(tuple(rows), level, drawn.counts, pairs, count, exact, drawn.note)
 
@@ -145,19 +146,23 @@ def _check(model: Any, sets: tuple[Any, Any], level: str, permutations: Any, row
         )
 
 
-def _blank(model: Any, seed: int) -> Any:
-    """An estimator that fits as the model was fitted, from a single start."""
-    fixed = {
-        "n_components": model.n_components_,
-        "n_background_components": model.n_background_components_,
-        "alpha": model.alpha_,
-        "objective": model.objective_,
-        "background": None,
-        "n_restarts": 1,
-        "random_state": seed,
-        "verbose": False,
-    }
-    return type(model)(**model.get_params(deep=False) | fixed)
+def _plan(model: Any) -> Plan:
+    """What the model's fit was, with what was chosen in the place of "auto"."""
+    # With it come the choices of what is "auto", whose imports are slow.
+    from bcnmf_jax.parameters import given_loss
+
+    return Plan(
+        model.objective_,
+        float(model.alpha_),
+        int(model.n_components_),
+        int(model.n_background_components_),
+        given_loss(model),
+    )
+
+
+def _stop(model: Any) -> Stop:
+    """That of the model, or where `REFIT` ends earlier, that."""
+    return Stop(max(model.tol, REFIT[0]), min(model.max_iter, REFIT[1]))
 
 
 def _described(model: Any, sets: tuple[Any, Any], names: Any) -> list[dict[str, Any]]:

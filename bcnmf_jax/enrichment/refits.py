@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from numpy.typing import NDArray
 
-from bcnmf_jax.enrichment.arrangements import Arrangement
+from bcnmf_jax.arrangements import Arrangement
+from bcnmf_jax.data import prepare
+from bcnmf_jax.fit import Stop
+from bcnmf_jax.objectives import NMF
+from bcnmf_jax.plan import Plan
+from bcnmf_jax.restarts import InMemory
+from bcnmf_jax.terms import Rows
+from bcnmf_jax.transform import transform
 
 TINY = 1e-3
 """A usage below this share of the other counts as this share: ratios stay finite."""
+READ = Stop(tol=1e-4, max_steps=30)
+"""How well codes of samples are settled under the basis of a refit."""
 
 
 class Samples(NamedTuple):
@@ -33,14 +45,18 @@ class Answer(NamedTuple):
 
 def used(model: Any, rows: Any) -> NDArray:
     """Share of its row's total that each component has in each row, (n, all components)."""
-    codes = np.asarray(model.transform(rows, full=True), np.float64)
+    codes = model.transform(rows, full=True)
     if hasattr(rows, "tocsr"):
-        total = np.asarray(rows.sum(1), np.float64).ravel()
-    else:
-        rows = np.asarray(rows, np.float64)
-        seen = ~np.isnan(rows)
-        total = np.where(seen, rows, 0).sum(1) * rows.shape[1] / np.maximum(seen.sum(1), 1)
-    return codes / np.where(total > 0, total, 1)[:, None]
+        return shares(codes, np.asarray(rows.sum(1), np.float64).ravel())
+    rows = np.asarray(rows, np.float64)
+    seen = ~np.isnan(rows)
+    total = np.where(seen, rows, 0).sum(1) * rows.shape[1] / np.maximum(seen.sum(1), 1)
+    return shares(codes, total)
+
+
+def shares(codes: NDArray, total: NDArray) -> NDArray:
+    """Codes over the totals of their rows."""
+    return codes.astype(np.float64) / np.where(total > 0, total, 1)[:, None]
 
 
 def cosines(a: NDArray, b: NDArray) -> NDArray:
@@ -59,25 +75,82 @@ def partners(similar: NDArray, target: int) -> NDArray[np.intp]:
     return np.concatenate([pairs[0], target + pairs[1]])
 
 
-def answer(blank: Any, samples: Samples, at: Arrangement, paired: bool) -> Answer:
-    """Fit the arrangement twice, on half of its samples (or of their counts) each, and read from
-    each fit the usage in the other half."""
-    usage, bases = None, []
-    for fold in (0, 1):
-        seen, unseen = zip(*(_parts(side, fold, samples.thinned) for side in at), strict=True)
-        x, y = (_flat(samples.halves[fold][side]) for side in seen)
-        model = blank.fit(x, background=y)
-        basis = np.concatenate([model.components_, model.background_components_])
-        rest = np.concatenate(unseen)
-        values = samples.halves[1 - fold][rest]
-        own = used(model, _flat(values)).reshape(*values.shape[:2], -1).mean(1)
-        if bases:
-            order = partners(cosines(bases[0], basis), len(model.components_))
-            basis, own = basis[order], own[:, order]
-        usage = np.zeros((len(samples.halves[0]), len(basis))) if usage is None else usage
-        usage[rest] += own
-        bases.append(basis)
-    return Answer(*compare(usage, at, paired), np.stack(bases))
+class Refits:
+    """Fits of a model's plan on some of the samples, and what they say of others.
+
+    Parameters
+    ----------
+    plan : Plan
+    samples : Samples
+    stop : Stop
+        Of every refit; all of them, also that of the observed arrangement, are alike.
+    seed : int
+        Of the single start.
+    """
+
+    def __init__(self, plan: Plan, samples: Samples, stop: Stop, seed: int):
+        self.plan, self.stop, self.thinned = plan, stop, samples.thinned
+        self.key = jax.random.key(seed)[None]
+        one, other = samples.halves
+        self.count, self.each = one.shape[:2]
+        first = _prepared(one)
+        self.halves = first, first if other is one else _prepared(other)
+
+    def answer(self, at: Arrangement, paired: bool) -> Answer:
+        """Fit the arrangement twice, on half of its samples (or of their counts) each, and read
+        from each fit the usage in the other half."""
+        usage, bases = None, []
+        for fold in (0, 1):
+            seen, unseen = zip(*(_parts(side, fold, self.thinned) for side in at), strict=True)
+            basis = self.fitted(fold, *seen)
+            rest = np.concatenate(unseen)
+            own = self.read(1 - fold, rest, basis)
+            if bases:
+                order = partners(cosines(bases[0], basis), self.plan.n_components)
+                basis, own = basis[order], own[:, order]
+            usage = np.zeros((self.count, len(basis))) if usage is None else usage
+            usage[rest] += own
+            bases.append(basis)
+        assert usage is not None
+        return Answer(*compare(usage, at, paired), np.stack(bases))
+
+    def fitted(self, half: int, target: NDArray, background: NDArray) -> NDArray:
+        """The basis that samples of one half give, target components first."""
+        places = {"target": target, "background": background}
+        data = {name: self._rows(half, at) for name, at in places.items()}
+        (found,) = InMemory(data, None, None).fits(self.plan, self.key, self.stop)
+        return np.asarray(found.blocks["basis"])
+
+    def read(self, half: int, at: NDArray, basis: NDArray) -> NDArray:
+        """Mean usage of samples of one half under a basis, (samples, components)."""
+        data = {"target": self._rows(half, at)}
+        codes = transform(NMF(self.plan.loss), {"basis": basis}, data, stop=READ)
+        usage = shares(np.asarray(codes), np.asarray(_totals(data["target"])))
+        return usage.reshape(len(at), self.each, -1).mean(1)
+
+    def _rows(self, half: int, at: NDArray) -> Rows:
+        index = np.asarray(at)[:, None] * self.each + np.arange(self.each)
+        return _take(self.halves[half], index.ravel())
+
+
+def _prepared(samples: NDArray) -> Rows:
+    """All rows of all samples; NaN are masked."""
+    flat = samples.reshape(-1, samples.shape[-1])
+    known = ~np.isnan(flat)
+    mask = None if known.all() else {"target": known.astype(flat.dtype)}
+    return prepare({"target": flat}, mask=mask)["target"]
+
+
+@jax.jit
+def _take(rows: Rows, index: Array) -> Rows:
+    return jax.tree.map(lambda a: a[index], rows)
+
+
+@jax.jit
+def _totals(rows: Rows) -> Array:
+    """Sum of every row, as large as if nothing were missing."""
+    seen = rows.x.shape[1] if rows.v is None else jnp.maximum(rows.v.sum(1), 1)
+    return rows.x.sum(1) * rows.x.shape[1] / seen
 
 
 def compare(usage: NDArray, at: Arrangement, paired: bool) -> tuple[NDArray, NDArray]:
@@ -111,7 +184,3 @@ def _parts(side: NDArray, fold: int, thinned: bool) -> tuple[NDArray, NDArray]:
         return side, side
     tested = np.arange(len(side)) % 2 == fold
     return side[~tested], side[tested]
-
-
-def _flat(samples: NDArray) -> NDArray:
-    return samples.reshape(-1, samples.shape[-1])

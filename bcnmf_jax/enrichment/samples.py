@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bcnmf_jax.enrichment.arrangements import obstacle
+from bcnmf_jax.arrangements import obstacle
 from bcnmf_jax.enrichment.refits import Samples
 from bcnmf_jax.two_sets import SETS, dense_rows
 

@@ -15,6 +15,11 @@ from bcnmf_jax.penalties import AbstractPenalty
 from bcnmf_jax.solvers import default_solver
 from bcnmf_jax.split import number
 from bcnmf_jax.terms import Rows
+from bcnmf_jax.transform import solve_codes
+
+SETTLED = Stop(tol=0.0, max_steps=10)
+"""Passes of ten code updates before a component moves: as many for every row, so that chunks of
+rows settle as the whole does."""
 
 
 class BackgroundFirst(AbstractObjective):
@@ -55,6 +60,11 @@ class BackgroundFirst(AbstractObjective):
 
     def terms(self, data):
         return Contrastive(alpha=self.alpha, loss=self.loss).terms(data)
+
+    def settle(self, data, blocks):
+        """Codes at their optimum: from others, a component that is about to move takes shared
+        structure at once, and does not let go of it."""
+        return solve_codes(self, data, blocks["basis"], SETTLED)
 
     def frozen_fit(self, key):
         own = jax.random.fold_in(key, 2**31 - 3)

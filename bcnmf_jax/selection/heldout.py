@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -62,9 +62,7 @@ def components(
     """Target components at every number of them from 1 to ``widest``: (widest, widest, g), with
     rows of 0 beyond each number."""
     if kind == "sequential":
-        rows, _ = in_turn(
-            objective, data, frozen, widest, key, None, IN_TURN, STARTS, IN_TURN.looks
-        )
+        rows = in_turn(objective, data, frozen, widest, key, None, IN_TURN, STARTS, IN_TURN.looks)
         return jnp.tril(jnp.ones((widest, widest), rows.dtype))[:, :, None] * rows
     solver = default_solver(objective, data)
 
@@ -86,8 +84,16 @@ def components(
     return bases.reshape(widest, STARTS, *bases.shape[1:])[jnp.arange(widest), best]
 
 
+class HeldOut(NamedTuple):
+    """Samples that a fit has not seen, and their counts in two random halves, where there are
+    counts, each as the samples themselves are (normalised, if they are)."""
+
+    rows: Rows
+    thinned: tuple[Rows, Rows] | None = None
+
+
 def explained(
-    loss: AbstractLoss, rows: Rows, bases: Array, frozen: Array, halves: tuple[Array, Array]
+    loss: AbstractLoss, held: HeldOut, bases: Array, frozen: Array, halves: tuple[Array, Array]
 ) -> dict[str, Array]:
     """What bases explain of rows, beside the frozen components; the first entry is for these alone.
 
@@ -102,35 +108,44 @@ def explained(
     dict of Array (count + 1,)
         ``explained``: one minus the misfit over that of the model without structure. ``crossed``:
         the same on one half of the features with codes from the other (bi-cross-validation, Owen &
-        Perry 2009). ``dead``: dead features.
+        Perry 2009). ``thinned``: the same on one half of the counts with codes from the other
+        (count thinning, Neufeld et al. 2024); NaN without counts. ``dead``: dead features.
     """
-    plain = NMF(loss)
+    plain, rows = NMF(loss), held.rows
     total = rows.x.sum(0) if rows.v is None else (rows.x * rows.v).sum(0)
     counts = jnp.all(rows.x == jnp.round(rows.x)) & jnp.any(rows.x > 1)
 
-    def fitted(x, basis):
-        data = {"target": Rows(x, rows.v)}
-        return data, solve_codes(plain, data, basis, SETTLED)["target"]
+    def fitted(x, basis, near):
+        return solve_codes(plain, {"target": Rows(x, rows.v)}, basis, SETTLED, near)
 
-    def share(data, codes, basis):
-        term = plain.terms(data)[0]
-        found = misfits([term], {"target": codes, "basis": basis})[0]
+    def share(rows, codes, basis):
+        term = plain.terms({"target": rows})[0]
+        found = misfits([term], {"target": codes["target"], "basis": basis})[0]
         return 1 - found / null_misfit(term)
 
-    def one(own):
+    def one(near, own):
         basis = jnp.concatenate([own, frozen])
-        data, codes = fitted(rows.x, basis)
-        weighed = codes if rows.v is None else codes * rows.v
         read, predicted = halves
-        _, some = fitted(rows.x[:, read], basis[:, read])
-        rest = {"target": Rows(rows.x[:, predicted], rows.v)}
-        return {
-            "explained": share(data, codes, basis),
+        codes = fitted(rows.x, basis, near.get("whole"))
+        some = fitted(rows.x[:, read], basis[:, read], near.get("some"))
+        solved = {"whole": codes, "some": some}
+        thinned = jnp.asarray(jnp.nan, basis.dtype)
+        if held.thinned is not None:
+            solved["half"] = fitted(held.thinned[0].x, basis, near.get("half"))
+            thinned = share(held.thinned[1], solved["half"], basis)
+        weighed = codes["target"] if rows.v is None else codes["target"] * rows.v
+        rest = Rows(rows.x[:, predicted], rows.v)
+        return solved, {
+            "explained": share(rows, codes, basis),
             "crossed": share(rest, some, basis[:, predicted]),
+            "thinned": thinned,
             "dead": dead_features(total, weighed.sum(0) @ basis, counts),
         }
 
-    return lax.map(one, jnp.concatenate([jnp.zeros_like(bases[:1]), bases]))
+    # Neighbours of a path have much of their codes in common.
+    solved, alone = one({}, jnp.zeros_like(bases[0]))
+    found = lax.scan(one, solved, bases)[1]
+    return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), alone, found)
 
 
 @eqx.filter_jit
@@ -142,8 +157,8 @@ def evaluate(
     frozen: Array,
     background: Rows,
     train: Rows,
-    test: Rows,
-    other: Rows | None,
+    test: HeldOut,
+    other: HeldOut | None,
     halves: tuple[Array, Array],
     key: Key[Array, ""],
 ) -> tuple[Array, dict[str, Array], Any]:
@@ -155,7 +170,7 @@ def evaluate(
         mean = train.x.mean(0) + background.x.mean(0)
         frozen = (1 - FLOOR) * frozen + FLOOR * frozen.sum(1, keepdims=True) * mean / mean.sum()
     bases = components(kind, objective, data, frozen, widest, key)
-    at = lambda rows: explained(loss, rows, bases, frozen, halves)  # noqa: E731
+    at = lambda held: explained(loss, held, bases, frozen, halves)  # noqa: E731
     return bases, at(test), None if other is None else at(other)
 
 
@@ -172,4 +187,4 @@ def cross_validate(
     """Bi-cross-validated share of ``test`` that NMF of ``train`` explains, at each rank."""
     bases = lax.map(lambda rank: fit_background(train, rank, widest, loss, key), ranks)
     none = jnp.zeros((0, train.x.shape[1]), train.x.dtype)
-    return explained(loss, test, bases, none, halves)["crossed"][1:]
+    return explained(loss, HeldOut(test), bases, none, halves)["crossed"][1:]

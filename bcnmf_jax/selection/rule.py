@@ -27,8 +27,11 @@ def standard_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) * np.sqrt(1 / len(values) + 1))
 
 
-def summary(gain: np.ndarray, null: np.ndarray, crossed: np.ndarray) -> dict[str, float]:
-    """Criteria of one candidate from its values per split, each ``(splits,)``."""
+def summary(
+    gain: np.ndarray, null: np.ndarray, beside: dict[str, np.ndarray]
+) -> dict[str, float | None]:
+    """Criteria of one candidate from its values per split, each ``(splits,)``; those ``beside``
+    the gain decide nothing, and are None where they could not be taken."""
     net = gain - null
     error = standard_error(net)
     return {
@@ -37,8 +40,7 @@ def summary(gain: np.ndarray, null: np.ndarray, crossed: np.ndarray) -> dict[str
         "net": float(net.mean()),
         "net_se": error,
         "certain": float(net.mean() / error) if error > 0 else float("nan"),
-        "crossed": float(crossed.mean()),
-    }
+    } | {k: None if np.isnan(v).any() else float(v.mean()) for k, v in beside.items()}
 
 
 def found(rows: Sequence[dict[str, Any]]) -> bool:

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from bcnmf_jax.data import prepare
 from bcnmf_jax.losses import AbstractLoss, Frobenius
-from bcnmf_jax.objectives import NMF
 from bcnmf_jax.selection import rule
-from bcnmf_jax.selection.folds import Fold, Part, TooFewError, folds
-from bcnmf_jax.selection.heldout import KINDS, cross_validate, evaluate, fold_background
+from bcnmf_jax.selection.folds import TooFewError, folds
+from bcnmf_jax.selection.heldout import KINDS
 from bcnmf_jax.selection.selection import Selection
-from bcnmf_jax.terms import Rows
-from bcnmf_jax.transform import transform
+from bcnmf_jax.selection.thinning import counts_of
+from bcnmf_jax.selection.work import Work
 
 RANKS = (1, 2, 3, 4, 5, 6)
 BACKGROUND_RANKS = (2, 4, 6, 8, 12, 16)
@@ -35,6 +32,7 @@ def select(
     background_ranks: Sequence[int] = BACKGROUND_RANKS,
     loss: AbstractLoss | None = None,
     groups: dict | None = None,
+    counts: dict | None = None,
     splits: int = SPLITS,
     seed: int = 0,
     progress: Callable[[float], Any] | None = None,
@@ -60,6 +58,9 @@ def select(
         By default squared error.
     groups : dict, optional
         ``{"target": (n,), "background": (m,)}``: donors, mice, cell lines, which splits keep whole.
+    counts : dict, optional
+        ``{"target": (n, g), "background": (m, g)}``: raw counts of data that are ``log(1 + scaled
+        counts)``, for the criterion ``thinned``. Data that are counts themselves need none.
     splits : int
         Random splits.
     seed : int
@@ -84,22 +85,30 @@ def select(
         parts = folds(x, y, splits, seed, groups.get("target"), groups.get("background"))
     except TooFewError as error:
         return _powerless(error, objectives, alphas, ranks, background_ranks)
-    work = Work(x, y, parts, loss, seed, "target" in groups or "background" in groups)
+    given, weigh = counts or {}, "target" in groups or "background" in groups
+    held = [counts_of(a, given.get(name), name) for name, a in (("target", x), ("background", y))]
+    work = Work(x, y, parts, loss, seed, weigh, (held[0], held[1]))
     tell = progress or (lambda share: None)
     tell(0.0)
     most = min(work.half, x.shape[1])
     widths = [k for k in background_ranks if k < most]
     if not widths:
         raise ValueError(f"background_ranks must hold a number below {most}: {background_ranks}")
-    crossed = np.stack([work.crossed(s, widths) for s in range(splits)])
-    count = rule.background_rank(widths, crossed)
-    table, steps = [], len(objectives) * len(alphas) * splits
-    frozen = [work.frozen(s, count) for s in range(splits)]
-    for i, (objective, alpha) in enumerate((o, a) for o in objectives for a in alphas):
+    rounds, table = 1 + len(objectives) * len(alphas), []
+
+    def over_splits(first: int, work: Callable[[int], Any]) -> list:
         found = []
         for s in range(splits):
-            found.append(work.candidate(s, objective, alpha, max(ranks), frozen[s]))
-            tell((i * splits + s + 1) / steps)
+            found.append(work(s))
+            tell((first * splits + s + 1) / (rounds * splits))
+        return found
+
+    crossed = np.stack(over_splits(0, lambda s: work.crossed(s, widths)))
+    count = rule.background_rank(widths, crossed)
+    frozen = [work.frozen(s, count) for s in range(splits)]
+    for i, (objective, alpha) in enumerate((o, a) for o in objectives for a in alphas):
+        asked = objective, alpha, max(ranks)
+        found = over_splits(i + 1, lambda s, asked=asked: work.candidate(s, *asked, frozen[s]))
         table += _rows(objective, alpha, ranks, found)
     taken = rule.choose(table, objectives)
     background = [
@@ -113,103 +122,21 @@ def select(
     )  # fmt: skip
 
 
-class Work:
-    """The compiled programs of a selection, on the rows of each split."""
-
-    def __init__(
-        self, x: NDArray, y: NDArray, parts: list[Fold], loss: AbstractLoss, seed: int, weigh: bool
-    ):
-        self.x, self.y, self.parts, self.loss, self.weigh = x, y, parts, loss, weigh
-        self.key = jax.random.key(seed)
-        order = np.random.default_rng(seed).permutation(x.shape[1])
-        read, predicted = np.split(order, [len(order) // 2])
-        self.halves = jnp.asarray(np.sort(read)), jnp.asarray(np.sort(predicted))
-        self.half = len(parts[0].basis.rows)
-
-    def rows(self, values: NDArray, part: Part) -> Rows:
-        """The rows of a part; weights only where parts can be filled up."""
-        v = jnp.asarray(part.weights, values.dtype)[:, None] if self.weigh else None
-        return Rows(jnp.asarray(values[part.rows]), v)
-
-    def own(self, split: int, what: int):
-        """A key for each use of each split."""
-        return jax.random.fold_in(jax.random.fold_in(self.key, split), what)
-
-    def crossed(self, split: int, ranks: list[int]) -> NDArray:
-        """Bi-cross-validated share of the background at each number of components."""
-        part = self.parts[split]
-        train, test = self.rows(self.y, part.basis), self.rows(self.y, part.null_test)
-        key = self.own(split, 0)
-        return np.asarray(
-            cross_validate(train, test, self.loss, max(ranks), jnp.asarray(ranks), self.halves, key)
-        )
-
-    def frozen(self, split: int, rank: int):
-        """The background's basis of a split."""
-        rows = self.rows(self.y, self.parts[split].basis)
-        return fold_background(rows, rank, rank, self.loss, self.own(split, 1))
-
-    def measure(
-        self, split: int, kind: str, alpha: float, widest: int, frozen, sets, other: Rows | None
-    ) -> Any:
-        """Components from the first of two sets of rows, and what they explain of the second and of
-        ``other`` rows, beside a basis of the background."""
-        train, test = sets
-        found = evaluate(
-            kind, jnp.asarray(alpha, self.x.dtype), self.loss, widest, frozen,
-            self.rows(self.y, self.parts[split].basis), train, test, other, self.halves,
-            self.own(split, 2),
-        )  # fmt: skip
-        return jax.tree.map(np.asarray, found)
-
-    def null(self, split: int) -> list[Rows]:
-        """Two parts of the background, one in the target's place and one held out."""
-        part = self.parts[split]
-        return [self.rows(self.y, p) for p in (part.null_train, part.null_test)]
-
-    def candidate(self, split: int, kind: str, alpha: float, widest: int, frozen) -> dict:
-        """What a split says of the target and, as the null, of the background in its place."""
-        part, null = self.parts[split], self.null(split)
-        target = [self.rows(self.x, p) for p in (part.train, part.test)]
-        asked = kind, alpha, widest, frozen
-        return {
-            "target": self.measure(split, *asked, target, null[1]),
-            "null": self.measure(split, *asked, null, None),
-        }
-
-    def planted(self, split: int, frozen) -> list[Rows]:
-        """The background in the target's place, with a program in it as strong as the median one of
-        the background: its loadings on permuted features, its usage on permuted samples."""
-        rng = np.random.default_rng([split, 1])
-        basis, shuffled = np.asarray(frozen), rng.permutation(frozen.shape[1])
-        rows, plain = self.null(split), NMF(self.loss)
-        codes = [np.asarray(transform(plain, {"basis": frozen}, {"target": r.x})) for r in rows]
-        used = codes[0].sum(0) * basis.sum(1)
-        j = int(np.argsort(used)[len(used) // 2])
-        sets = []
-        for held, usage in zip(rows, codes, strict=True):
-            more = np.outer(rng.permutation(usage[:, j]), basis[j, shuffled])
-            more = more if self.loss.bounded else rng.poisson(more)
-            sets.append(Rows(held.x + jnp.asarray(more, held.x.dtype), held.v))
-        return sets
-
-
 def _rows(objective: str, alpha: float, ranks: Sequence[int], found: list[dict]) -> list[dict]:
     """The table's rows of one objective and contrast."""
 
     def values(name: str, what: str, at: int) -> NDArray:
         return np.stack([f[name][at][what] for f in found])  # (splits, 1 + widest)
 
-    gain, null = (
-        {w: values(n, w, 1) for w in ("explained", "crossed")} for n in ("target", "null")
-    )
+    kinds = ("explained", "crossed", "thinned")
+    gain, null = ({w: values(n, w, 1) for w in kinds} for n in ("target", "null"))
     spill, dead = values("target", "explained", 2), values("target", "dead", 1)
     bases = np.stack([f["target"][0] for f in found])  # (splits, widest, widest, g)
     rows = []
     for k in ranks:
         more = lambda a, k=k: a[:, k] - a[:, 0]  # noqa: E731
-        net_crossed = more(gain["crossed"]) - more(null["crossed"])
-        criteria = rule.summary(more(gain["explained"]), more(null["explained"]), net_crossed)
+        net = {w: more(gain[w]) - more(null[w]) for w in ("crossed", "thinned")}
+        criteria = rule.summary(more(gain["explained"]), more(null["explained"]), net)
         rows.append(
             {"objective": objective, "alpha": float(alpha), "n_components": int(k)}
             | criteria

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-OUTCOMES = ("contrast found", "no contrast found", "no power")
+OUTCOMES = ("contrast found", "no contrast found", "no power", "background unsuitable")
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,9 @@ class Selection:
     ----------
     outcome : str
         "contrast found", "no contrast found" (components beyond the background explain no more of
-        the target than of the background itself) or "no power" (nor would a program as strong as
-        the median one of the background have been found). Only the first recommends a fit.
+        the target than of the background itself), "no power" (nor would a program as strong as the
+        median one of the background have been found) or, from parameters on "auto", "background
+        unsuitable" (`background_check`). Only the first recommends a fit.
     reasons : tuple of str
         Sentences that say why, and what to do.
     objective : str
@@ -32,6 +33,7 @@ class Selection:
         ``gain`` (share of the held-out target that the components explain beyond the background's
         basis), ``null`` (the same in the background), ``net`` (their difference), its standard
         error ``net_se``, ``certain`` (their ratio), ``crossed`` (net gain by bi-cross-validation),
+        ``thinned`` (net gain on counts that codes were not read on; None without counts),
         ``spill`` (what the target's components explain of held-out background), ``stability``
         (cosine of matched components between splits), ``x_explained``, ``y_explained`` (of held-out
         samples, all components) and ``dead_features``.
