@@ -20,7 +20,7 @@ SOURCES := bcnmf_jax experiments benchmarks tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup browser demo test test-all test-oldest lint types parity bench paper clean
+.PHONY: help setup browser demo test test-all test-oldest lint types parity bench paper docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,10 @@ paper: setup ## tables and figures from the recorded rows
 	$(PY) -m experiments.figures
 	$(PY) -m experiments.readme
 
+docs: setup ## the documentation, its code run, in docs/_build/html
+	$(PY) $(PIP_INSTALL) -e '.[docs]'
+	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 clean: ## remove environments, caches and build output (recorded rows, tables and figures stay)
-	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) build dist docs/_build docs/api/generated *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
