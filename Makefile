@@ -20,7 +20,7 @@ SOURCES := bcnmf_jax experiments benchmarks tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup browser demo test test-all test-oldest lint types parity bench paper docs clean
+.PHONY: help setup browser demo test test-all test-oldest lint types parity bench paper docs dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,15 @@ paper: setup ## tables and figures from the recorded rows
 docs: setup ## the documentation, its code run, in docs/_build/html
 	$(PY) $(PIP_INSTALL) -e '.[docs]'
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+# The wheel must do in an environment that has nothing else.
+dist: setup ## wheel and sdist in dist/, the wheel tried in an empty environment
+	rm -rf dist build/empty
+	$(PY) -m build --outdir dist
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/python $(PIP_INSTALL) dist/*.whl
+	cd build && empty/bin/python ../docs/examples/first_fit.py
+	cd build && empty/bin/bcnmf --help 2>&1 | grep "pip install 'bcnmf_jax\[cli\]'"
 
 clean: ## remove environments, caches and build output (recorded rows, tables and figures stay)
 	rm -rf $(VENV) $(OLDEST) build dist docs/_build docs/api/generated *.egg-info .pytest_cache .ruff_cache .hypothesis

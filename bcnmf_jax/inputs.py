@@ -125,9 +125,10 @@ def sets(given: dict[str, Any], *, new: bool = False) -> Sets:
 
 def read_background(model: Any, background: Any, dtype: Any) -> Any:
     """The background as `read_target` gives X, of the features of X; a list of several."""
-    parts = background if isinstance(background, list | tuple) else [background]
-    if isinstance(background, list | tuple) and (not parts or len(np.shape(parts[0])) != 2):
-        parts = [background]
+    several = isinstance(background, list | tuple)
+    if several and not background:
+        raise ValueError("background is an empty list; give one or more sets, or None without any")
+    parts = background if several and len(np.shape(background[0])) == 2 else [background]
     names = [f"background[{i}]" for i in range(len(parts))] if len(parts) > 1 else ["background"]
     found = [_background(model, b, n, dtype) for b, n in zip(parts, names, strict=True)]
     return found if len(found) > 1 else found[0]

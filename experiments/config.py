@@ -14,25 +14,33 @@ from pydantic import ValidationError
 from experiments.schema import Config
 from experiments.selecting import ChoiceConfig
 
+# Not only its own error: also of text that is not UTF-8, too long numbers, and too deep nesting.
+_NOT_TOML = (ValueError, RecursionError)
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; one line that names the key."""
 
+    def __init__(self, said: str):
+        super().__init__(" ".join(said.split()))
 
-def _read(path: Path) -> dict[str, Any]:
+
+def _read(path: Path, *including: Path) -> dict[str, Any]:
     """The keys of a file, and of the file that it includes."""
+    if path.resolve() in including:
+        raise ConfigError(f"{path}: include: it includes itself")
     try:
         own = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except _NOT_TOML as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     if "include" not in own:
         return own
     included = own.pop("include")
     if not isinstance(included, str):
         raise ConfigError(f"{path}: include: must be the name of a file, found {included!r}")
-    return _read(path.parent / included) | own
+    return _read(path.parent / included, path.resolve(), *including) | own
 
 
 def _assign(keys: Any, assignment: str) -> None:
@@ -42,9 +50,9 @@ def _assign(keys: Any, assignment: str) -> None:
         raise ConfigError(f"--set {assignment}: must be key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except _NOT_TOML:
         value = text  # a bare word is a string
-    *path, last = [int(part) if part.isdigit() else part for part in name.split(".")]
+    *path, last = [int(part) if part.isdecimal() else part for part in name.split(".")]
     try:
         for part in path:
             keys = keys.setdefault(part, {}) if isinstance(keys, dict) else keys[part]

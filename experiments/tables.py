@@ -23,6 +23,7 @@ from experiments.overview import DEFAULT, ORACLE, overview_table, series_table
 from experiments.published import PUBLISHED, Number, Published, read_published
 from experiments.records import PAPER, RESULTS, ROOT, RowError, read_lines, read_rows
 from experiments.regret import CHOICES, read_choices, regret_table
+from experiments.rest_table import rest_table
 from experiments.summary import (
     APART,
     Pair,
@@ -38,7 +39,11 @@ from experiments.transition_table import transition_table
 
 TABLES = ROOT / "paper" / "tables"
 #: Tables of rows that are no fits, by the folder of ``paper`` that holds them.
-OTHERS = {"calibration": calibration_table, "transitions": transition_table}
+OTHERS = {
+    "calibration": calibration_table,
+    "rest": rest_table,
+    "transitions": transition_table,
+}
 
 
 def _defaults(own: dict[str, list[str]], config: str) -> str:

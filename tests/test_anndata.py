@@ -14,28 +14,11 @@ from bcnmf_jax.tl import rows as tl_rows
 from bcnmf_jax.tl.gene_sets import excess
 from bcnmf_jax.tl.rows import Chosen
 from bcnmf_jax.tl.stored import Stored
+from tests.cells import ASKED, FAST, simulated
 
 ad = pytest.importorskip("anndata")
-FAST = {
-    "n_components": 2, "alpha": 1.0, "objective": "background_first", "loss": "frobenius",
-    "n_background_components": 5, "n_restarts": 2, "max_iter": 60,
-}  # fmt: skip
-ASKED = FAST | {"mask_var": "used"}
 LOST = ["gene1", "gene2", "gene3", "gene4"]
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-def simulated():
-    """100 cells of the target, 100 of the background and 20 others in any order; 1,500 genes."""
-    d = bj.datasets.beta_simulation(beta=2, seed=0, n=100, genes=1500)
-    X = np.concatenate([d.target, d.background, d.target[:20]])
-    obs = pd.DataFrame({"stim": ["a"] * 100 + ["b"] * 100 + ["c"] * 20})
-    obs["donor"] = [f"d{i % 4}" for i in range(220)]
-    obs.index = [f"cell{i}" for i in range(220)]
-    order = np.random.default_rng(0).permutation(220)
-    adata = ad.AnnData(X[order], obs=obs.iloc[order], var=pd.DataFrame(index=d.feature_names))
-    adata.var["used"] = np.arange(1500) % 300 > 0
-    return adata
 
 
 @pytest.fixture
@@ -196,75 +179,6 @@ def test_copy_and_refit(adata):
     assert "bcnmf_background_components" not in found.varm
     bj.tl.bcnmf(found, "stim", "a", "b", key_added="again", **ASKED)
     assert {"X_again", "X_again_background", "X_bcnmf"} <= set(found.obsm)
-
-
-class Own(bj.Frobenius):
-    """A loss that is not the package's."""
-
-
-def _broken(name):
-    """An AnnData with something wrong with it."""
-    adata = simulated()
-    if name == "nan":
-        adata.X[3, 2] = np.nan
-    elif name == "negative":
-        adata.X[3, 2] = -1
-    elif name == "twice":
-        adata.var_names = ["gene0", *adata.var_names[:-1]]
-    elif name == "half":
-        adata.X = adata.X.astype(np.float16)
-    elif name == "unused":
-        adata.obs["stim"] = pd.Categorical(adata.obs["stim"]).add_categories("d")
-    return adata
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "error", "words"),
-    [
-        ("", {"condition_key": "stimm"}, KeyError, "condition_key='stimm'.*stim"),
-        ("", {"condition_key": None}, ValueError, "condition_key and target"),
-        ("", {"target": None}, ValueError, "condition_key and target"),
-        ("", {"target": "x"}, ValueError, r"target: no cell has \['x'\].*'a'"),
-        ("", {"target": []}, ValueError, "target is empty"),
-        ("", {"background": ["b", "y"]}, ValueError, r"background: no cell has \['y'\]"),
-        ("", {"background": None}, ValueError, "background is missing"),
-        ("", {"background": ["a", "b"]}, ValueError, r"overlap: both have \['a'\]"),
-        ("unused", {"target": "d"}, ValueError, r"target: no cell has \['d'\]"),
-        ("", {"layer": "counts"}, KeyError, "no layer 'counts'"),
-        ("", {"mask_var": "hvg"}, KeyError, "mask_var='hvg'.*used"),
-        ("", {"mask_var": [True]}, ValueError, "mask_var must be 1500 booleans"),
-        ("", {"mask_var": np.zeros(1500, bool)}, ValueError, "mask_var selects no gene"),
-        ("", {"group_key": "mouse"}, KeyError, "group_key='mouse'.*donor"),
-        ("", {"n_component": 3}, TypeError, "no parameter 'n_component'.*n_components"),
-        ("", {"n_components": 0}, ValueError, "n_components"),
-        ("", {"loss": "poisson"}, ValueError, "loss"),
-        ("", {"loss": Own()}, ValueError, "Own.*cannot be stored; use one of"),
-        ("nan", {}, ValueError, "adata.X has 1 values that are NaN"),
-        ("negative", {}, ValueError, "adata.X has negative values"),
-        ("twice", {}, ValueError, r"var_names has duplicates: \['gene0'\].*make_unique"),
-        ("half", {}, TypeError, "adata.X is float16"),
-    ],
-)
-def test_errors_name_the_argument_and_change_nothing(name, arguments, error, words):
-    adata = _broken(name)
-    asked = {"condition_key": "stim", "target": "a", "background": "b"} | ASKED | arguments
-    with pytest.raises(error, match=words):
-        bj.tl.bcnmf(adata, **asked)
-    assert not adata.obsm and not adata.varm and not adata.uns and len(adata.obs.columns) == 2
-
-
-def test_what_is_no_anndata_or_cannot_be_copied(adata, tmp_path):
-    with pytest.raises(TypeError, match="adata must be an AnnData, found ndarray"):
-        bj.tl.bcnmf(adata.X, "stim", "a", "b")
-    adata.write_h5ad(tmp_path / "a.h5ad")
-    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
-    with pytest.raises(ValueError, match=r"copy=True.*to_memory"):
-        bj.tl.bcnmf(backed, "stim", "a", "b", copy=True)
-    with pytest.raises(ValueError, match=r"view of a backed.*to_memory"):
-        bj.tl.bcnmf(backed[:50], "stim", "a", "b")
-    for use in (bj.tl.rank_programs, bj.tl.subtract, bj.tl.alpha_path):
-        with pytest.raises(KeyError, match=r"run bj\.tl\.bcnmf"):
-            use(adata)
 
 
 def test_ranked_genes_are_those_of_the_planted_programs(fitted):

@@ -23,49 +23,17 @@ from bcnmf_jax.cli.options import FitOptions
 from bcnmf_jax.datasets import log_normalise
 from bcnmf_jax.run_folder import RunFolderError, read_config, read_table
 from bcnmf_jax.selection import OUTCOMES
-
-FEATURES = [f"g{i}" for i in range(20)]
-SMALL = ["--n-components", "2", "--restarts", "2", "--max-iter", "40", "--tol", "1e-3"]
-KEYS = ["--condition-key", "stim", "--target", "yes", "--background", "no"]
-
-
-def draw(seed, count, programs):
-    """Whole numbers in which the last of the programs is the target's alone."""
-    rng = np.random.default_rng(seed)
-    basis = np.random.default_rng(9).gamma(0.3, 1, (3, 20))[:programs]
-    counts = rng.poisson(4 * rng.gamma(0.5, 1, (count, programs)) @ basis + 0.2)
-    return counts.astype(np.float32)
-
-
-TARGET, BACKGROUND = draw(0, 40, 3), draw(1, 30, 2)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """target.csv and background.csv, and cells.h5ad with both and five cells of neither."""
-    folder = tmp_path_factory.mktemp("data")
-    for name, values in (("target", TARGET), ("background", BACKGROUND)):
-        index = [f"{name}{i}" for i in range(len(values))]
-        pd.DataFrame(values.astype(int), index, FEATURES).to_csv(folder / f"{name}.csv")
-    values = np.concatenate([TARGET, BACKGROUND, draw(2, 5, 2)])
-    obs = {"stim": ["yes"] * 40 + ["no"] * 30 + ["other"] * 5, "sample": list("abc") * 25}
-    held = anndata.AnnData(values, pd.DataFrame(obs, map(str, range(75))), layers={"raw": values})
-    held.var_names = FEATURES
-    held.write_h5ad(folder / "cells.h5ad")
-    return folder
-
-
-@pytest.fixture
-def bcnmf(capsys):
-    """Runs the command in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            app([str(a) for a in arguments])
-        return end.value.code, *capsys.readouterr()
-
-    return run
+from tests.commands import (
+    BACKGROUND,
+    FEATURES,
+    KEYS,
+    SMALL,
+    TARGET,
+    bcnmf,  # noqa: F401 (a fixture)
+    draw,
+    files,  # noqa: F401 (a fixture)
+    pair,
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +44,6 @@ def run(files, tmp_path_factory):
         app(["fit", *pair(files), *SMALL, "--seed", "3", "--out", str(out)])
     assert end.value.code == 0
     return out
-
-
-def pair(files):
-    return [str(files / "target.csv"), str(files / "background.csv")]
 
 
 def everything(folder):
@@ -383,93 +347,6 @@ def test_donors_are_tested(bcnmf, files, tmp_path):
     assert bcnmf(*fit, "--permutations", 20, "--out", tmp_path / "run")[0] == 0
     rows = read_table(tmp_path / "run", "enrichment")
     assert rows["component"].tolist() == ["bcnmf0", "bcnmf1"] and rows["p"].between(0, 1).all()
-
-
-# Mistakes
-
-
-MISTAKES = {
-    "no such file": (["fit", "gone.csv", "B", "--out", "OUT"], "no file or folder 'gone.csv'"),
-    "unknown kind": (["fit", "x.docx", "B", "--out", "OUT"], "of no kind that is known"),
-    "bad value": (["fit", "nan.csv", "B", "--out", "OUT"], "20 missing values"),
-    "negative": (["fit", "negative.csv", "B", "--out", "OUT"], "1 negative values"),
-    "other features": (["fit", "T", "few.csv", "--out", "OUT"], "few.csv lacks 18 of the 20"),
-    "a constant target": (["fit", "constant.csv", "B", "--out", "OUT"], "constant"),
-    "unknown column": (["fit", "C", *KEYS, "--columns", "age", "--out", "OUT"], "column 'age'"),
-    "unknown key": (
-        ["fit", "C", "--condition-key", "x", "--target", "a", "--background", "b", "--out", "OUT"],
-        "no column 'x'; it has stim, sample",
-    ),
-    "unknown condition": (
-        ["fit", "C", *KEYS[:3], "maybe", *KEYS[4:], "--out", "OUT"],
-        "--target 'maybe' does not occur in 'stim'",
-    ),
-    "condition in both": (
-        ["fit", "C", *KEYS, "--target", "no", "--out", "OUT"], "'no' is in both"
-    ),
-    "no layer": (["fit", "C", *KEYS, "--layer", "x", "--out", "OUT"], "no layer 'x'"),
-    "layer of csv": (["fit", "T", "B", "--layer", "x", "--out", "OUT"], "has no layers"),
-    "objective": (["fit", "T", "B", "--objective", "x", "--out", "OUT"], "objective must be one"),
-    "alpha": (["fit", "T", "B", "--alpha", "-1", "--out", "OUT"], "alpha must be"),
-    "restarts": (["fit", "T", "B", "--restarts", "0", "--out", "OUT"], "n_restarts must be"),
-    "missing": (["fit", "T", "B", "--missing", "x", "--out", "OUT"], "missing must be"),
-    "no run": (["report", "OUT"], "is no run of bcnmf"),
-    "no model": (["transform", "DATA", "T", "--out", "c.tsv"], "has no config.json"),
-    "data set": (["data", "x", "--out", "OUT"], "there is no data set 'x'"),
-    "setting": (["data", "beta_simulation", "--set", "m=1", "--out", "OUT"], "arguments are beta"),
-    "its value": (["data", "beta_simulation", "--set", "n=x", "--out", "OUT"], "n is a number"),
-}  # fmt: skip
-USAGE = {
-    "no out": ["fit", "T", "B"],
-    "one file": ["fit", "T", "--out", "OUT"],
-    "both forms": ["fit", "T", "B", *KEYS, "--out", "OUT"],
-    "a word": ["fit", "T", "B", "--n-components", "many", "--out", "OUT"],
-    "scale": ["fit", "T", "B", "--scale", "square", "--out", "OUT"],
-    "list": ["sweep", "T", "B", "--alphas", "0;1", "--out", "OUT"],
-    "format": ["data", "beta_simulation", "--format", "x", "--out", "OUT"],
-    "command": ["fitt"],
-    "option": ["fit", "T", "B", "--outt", "OUT"],
-}
-
-
-@pytest.fixture(scope="module")
-def odd(files):
-    """The folder of the data with files that nothing can be done with."""
-    frame = pd.read_csv(files / "target.csv", index_col=0)
-    (files / "x.docx").write_text("text")
-    (frame.iloc[:1] * np.nan).to_csv(files / "nan.csv")
-    (frame * 0 + 1).to_csv(files / "constant.csv")
-    frame.iloc[:, :2].to_csv(files / "few.csv")
-    changed = frame.copy()
-    changed.iloc[2, 3] = -1
-    changed.to_csv(files / "negative.csv")
-    return files
-
-
-def given(arguments, odd, tmp_path):
-    """Arguments with T, B, C, DATA and OUT as paths."""
-    names = {"T": "target.csv", "B": "background.csv", "C": "cells.h5ad", "DATA": "."}
-    names |= {n: n for n in ("x.docx", "nan.csv", "negative.csv", "few.csv", "constant.csv")}
-    paths = {k: str(odd / v) for k, v in names.items()} | {"OUT": str(tmp_path / "out")}
-    return [paths.get(a, a) for a in arguments]
-
-
-@pytest.mark.parametrize("what", MISTAKES)
-def test_a_mistake_gives_one_clear_line(what, odd, bcnmf, tmp_path):
-    arguments, message = MISTAKES[what]
-    code, stdout, stderr = bcnmf(*given(arguments, odd, tmp_path))
-    notes = ("; scale ", "bcnmf: background: ")
-    lines = [line for line in stderr.splitlines() if not any(n in line for n in notes)]
-    assert code == 1 and stdout == "" and len(lines) == 1, stderr
-    assert lines[0].startswith("bcnmf: error: ") and message in lines[0]
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("what", USAGE)
-def test_a_command_that_is_not_understood_ends_with_2(what, odd, bcnmf, tmp_path):
-    code, stdout, stderr = bcnmf(*given(USAGE[what], odd, tmp_path))
-    assert code == 2 and stdout == "" and "Error" in stderr and "Traceback" not in stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_folders_that_are_no_runs_are_refused(run, tmp_path):

@@ -1,0 +1,60 @@
+"""What every table of bad inputs asks: the right error, soon, of clear words, and no trace left."""
+
+import copy
+import re
+import time
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+SECONDS = 1.0
+
+
+@contextmanager
+def refused(error, words, *unchanged):
+    """The block raises (or, of a warning, gives) `error`, whose message has all of `words`, within
+    a second of this process's time, and leaves what is listed as it was.
+
+    Parameters
+    ----------
+    error : class of exception or of warning
+    words : str
+        Regular expressions with `` .. `` between: an argument, what was found, a remedy.
+    *unchanged
+        Arrays, sparse matrices and frames that were given; lists of them.
+    """
+    before = copy.deepcopy(unchanged)
+    warns = issubclass(error, Warning)
+    expected = pytest.warns(error) if warns else pytest.raises(error)
+    started = time.process_time()
+    with warnings.catch_warnings():
+        if not warns:
+            warnings.simplefilter("ignore")
+        with expected as caught:
+            yield
+    took = time.process_time() - started
+    said = [str(w.message) for w in caught] if warns else [str(caught.value)]
+    for word in words.split(" .. "):
+        assert any(re.search(word, line) for line in said), (word, said)
+    if not warns:  # a warning is given beside a whole fit
+        assert took < SECONDS, f"took {took:.2f} s"
+    for old, new in zip(before, unchanged, strict=True):
+        _same(old, new)
+
+
+def _same(old, new):
+    if isinstance(old, list | tuple):
+        for pair in zip(old, new, strict=True):
+            _same(*pair)
+    elif sp.issparse(old):
+        np.testing.assert_array_equal(old.toarray(), new.toarray())
+    elif isinstance(old, pd.DataFrame):
+        pd.testing.assert_frame_equal(old, new)
+    elif isinstance(old, np.ndarray):
+        np.testing.assert_array_equal(old, new)
+    else:
+        assert old == new or callable(old)

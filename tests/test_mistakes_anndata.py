@@ -1,0 +1,84 @@
+"""Bad inputs to `bj.tl`: a table of what is wrong and what is said; nothing is written."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import bcnmf_jax as bj
+from tests.cells import ASKED, simulated
+from tests.mistakes import refused
+
+
+@pytest.fixture
+def adata():
+    return simulated()
+
+
+class Own(bj.Frobenius):
+    """A loss that is not the package's."""
+
+
+def _broken(name):
+    """An AnnData with something wrong with it."""
+    adata = simulated()
+    if name == "nan":
+        adata.X[3, 2] = np.nan
+    elif name == "negative":
+        adata.X[3, 2] = -1
+    elif name == "twice":
+        adata.var_names = ["gene0", *adata.var_names[:-1]]
+    elif name == "half":
+        adata.X = adata.X.astype(np.float16)
+    elif name == "unused":
+        adata.obs["stim"] = pd.Categorical(adata.obs["stim"]).add_categories("d")
+    return adata
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "error", "words"),
+    [
+        ("", {"condition_key": "stimm"}, KeyError, "condition_key='stimm' .. stim"),
+        ("", {"condition_key": None}, ValueError, "condition_key and target"),
+        ("", {"target": None}, ValueError, "condition_key and target"),
+        ("", {"target": "x"}, ValueError, r"target: no cell has \['x'\] .. 'a'"),
+        ("", {"target": []}, ValueError, "target is empty"),
+        ("", {"background": ["b", "y"]}, ValueError, r"background: no cell has \['y'\]"),
+        ("", {"background": None}, ValueError, "background is missing"),
+        ("", {"background": ["a", "b"]}, ValueError, r"overlap: both have \['a'\]"),
+        ("unused", {"target": "d"}, ValueError, r"target: no cell has \['d'\]"),
+        ("", {"layer": "counts"}, KeyError, "no layer 'counts'"),
+        ("", {"mask_var": "hvg"}, KeyError, "mask_var='hvg' .. used"),
+        ("", {"mask_var": [True]}, ValueError, "mask_var must be 1500 booleans"),
+        ("", {"mask_var": np.zeros(1500, bool)}, ValueError, "mask_var selects no gene"),
+        ("", {"group_key": "mouse"}, KeyError, "group_key='mouse' .. donor"),
+        ("", {"n_component": 3}, TypeError, "no parameter 'n_component' .. n_components"),
+        ("", {"n_components": 0}, ValueError, "n_components"),
+        ("", {"loss": "poisson"}, ValueError, "loss"),
+        ("", {"loss": Own()}, ValueError, "Own .. cannot be stored; use one of"),
+        ("nan", {}, ValueError, "adata.X has 1 values that are NaN"),
+        ("negative", {}, ValueError, "adata.X has negative values"),
+        ("twice", {}, ValueError, r"var_names has duplicates: \['gene0'\] .. make_unique"),
+        ("half", {}, TypeError, "adata.X is float16"),
+    ],
+)
+def test_errors_name_the_argument_and_change_nothing(name, arguments, error, words):
+    adata = _broken(name)
+    asked = {"condition_key": "stim", "target": "a", "background": "b"} | ASKED | arguments
+    with refused(error, words, adata.X, adata.obs, adata.var):
+        bj.tl.bcnmf(adata, **asked)
+    assert not adata.obsm and not adata.varm and not adata.uns and len(adata.obs.columns) == 2
+
+
+def test_what_is_no_anndata_or_cannot_be_copied(adata, tmp_path):
+    with pytest.raises(TypeError, match="adata must be an AnnData, found ndarray"):
+        bj.tl.bcnmf(adata.X, "stim", "a", "b")
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    with pytest.raises(ValueError, match=r"copy=True.*to_memory"):
+        bj.tl.bcnmf(backed, "stim", "a", "b", copy=True)
+    with pytest.raises(ValueError, match=r"view of a backed.*to_memory"):
+        bj.tl.bcnmf(backed[:50], "stim", "a", "b")
+    for use in (bj.tl.rank_programs, bj.tl.subtract, bj.tl.alpha_path):
+        with pytest.raises(KeyError, match=r"run bj\.tl\.bcnmf"):
+            use(adata)
