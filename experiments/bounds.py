@@ -17,7 +17,8 @@ def with_values(rows: pd.DataFrame, settings: pd.DataFrame) -> tuple[pd.DataFram
     """Settings with the median game value under every floor, how far at most it moves between
     floors relative to itself (``moves``), and the most dead features (``dead``) of any restart;
     and the names of the columns of values."""
-    values = pd.DataFrame(rows["values"].tolist(), index=rows.index)
+    held = rows["values"].dropna()
+    values = pd.DataFrame(held.tolist(), index=held.index)
     values.columns = [f"V, eps {eps}" for eps in values]
     told = rows[["setting", "dead_features"]].join(values)
     told["moves"] = np.ptp(values, axis=1) / values.abs().max(axis=1)
@@ -61,8 +62,9 @@ def bounded_table(rows: pd.DataFrame, settings: pd.DataFrame) -> Table:
         f"{alphas}. *Failed*: of {count} restarts those that collapsed or were not finite. *Dead*: "
         "features of which less than 1 % of the observed total is explained, the most of all "
         "restarts. V is the game value with settled codes at the largest α when the reconstruction "
-        "is floored at eps, the median of the restarts; *moves* is how far the values under the "
-        "floors lie apart relative to the largest of them, the most of all fits and α. bcNMF under "
+        "is floored at eps, the median of the first restarts; *moves* is how far the values under "
+        "the floors lie apart relative to the largest of them, the most of these and of α. bcNMF "
+        "under "
         "KL and the negative binomial stands beside one frozen component of the background; it and "
         "background first count the background by what target components add to frozen ones. "
         "ARI (primary readout) and AUC (best component): medians."

@@ -13,7 +13,7 @@ from bcnmf_jax.selection import OUTCOMES
 from bcnmf_jax.tl import rows as tl_rows
 from bcnmf_jax.tl.gene_sets import excess
 from bcnmf_jax.tl.rows import Chosen
-from bcnmf_jax.tl.stored import Stored
+from bcnmf_jax.tl.stored import Stored, frame
 from tests.cells import ASKED, FAST, simulated
 
 ad = pytest.importorskip("anndata")
@@ -328,6 +328,13 @@ def test_a_loss_of_numbers_is_stored(adata, tmp_path):
     np.testing.assert_allclose(
         model.transform(small.X[:9]), small.obsm["X_bcnmf"][:9], rtol=1e-3, atol=1e-4
     )
+
+
+def test_criteria_that_no_candidate_has_are_stored(adata, tmp_path):
+    adata.uns["table"] = frame([{"net": 0.1, "thinned": None}, {"net": 0.2, "thinned": None}])
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    stored = ad.read_h5ad(tmp_path / "a.h5ad").uns["table"]
+    assert stored["thinned"].isna().all() and stored["net"].tolist() == [0.1, 0.2]
 
 
 @pytest.mark.slow

@@ -18,12 +18,27 @@ def row(net, k, certain=9.0, objective="sequential", alpha=0.0):
     }  # fmt: skip
 
 
+def compared(*rows, nets=None):
+    """Rows and how far each is behind; by default every split of a row has its net gain."""
+    rule.compare(rows, nets or [np.full(4, r["net"]) for r in rows])
+    return rows
+
+
 def test_the_fewest_components_near_the_largest_gain_are_taken():
-    rows = [row(0.5, 1), row(0.92, 2), row(1.0, 3)]
-    assert rule.choose(rows, ["sequential"])["n_components"] == 2
-    more = [*rows, row(0.95, 2, objective="contrastive"), row(0.95, 2, alpha=1.0)]
+    three = row(0.5, 1), row(0.92, 2), row(1.0, 3)
+    assert rule.choose(compared(*three), ["sequential"])["n_components"] == 2
+    more = compared(*three, row(0.95, 2, objective="contrastive"), row(0.95, 2, alpha=1.0))
     assert rule.choose(more, ["contrastive", "sequential"])["objective"] == "contrastive"
     assert rule.choose(more, ["sequential", "contrastive"])["alpha"] == 0.0
+
+
+def test_a_difference_within_its_standard_error_is_none():
+    noise = np.array([0.5, -0.5, 0.4, -0.4])
+    for common in (0.0, 5.0):  # what all candidates share in a split does not count
+        one, two = 0.7 + common * noise, 1.0 + common * noise
+        for k, more in ((2, 0 * noise), (1, noise)):
+            rows = compared(row(0.7, 1), row(1.0, 2), nets=[one, two + more])
+            assert rule.choose(rows, ["sequential"])["n_components"] == k
 
 
 def test_a_contrast_must_be_certain():

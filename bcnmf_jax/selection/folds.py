@@ -37,8 +37,8 @@ class TooFewError(ValueError):
     """Too few samples or groups to split."""
 
 
-def units(x: NDArray, groups: ArrayLike | None, name: str) -> NDArray[np.intp]:
-    """The number of the unit of every row: its group, or its duplicates where there are no groups.
+def units(x: NDArray, groups: ArrayLike | None, name: str) -> NDArray:
+    """What every row belongs to: its group, or its duplicates where there are no groups.
 
     Raises
     ------
@@ -46,22 +46,20 @@ def units(x: NDArray, groups: ArrayLike | None, name: str) -> NDArray[np.intp]:
         For groups of another length.
     """
     if groups is None:
-        names = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in x]
-    else:
-        names = np.asarray(groups).astype(str)
-        if names.shape != (len(x),):
-            raise ValueError(
-                f"groups[{name!r}] has shape {names.shape}; give one per sample: ({len(x)},)"
-            )
-    return np.unique(np.asarray(names), return_inverse=True)[1]
+        return np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in x])
+    names = np.asarray(groups).astype(str)
+    if names.shape != (len(x),):
+        raise ValueError(
+            f"groups[{name!r}] has shape {names.shape}; give one per sample: ({len(x)},)"
+        )
+    return names
 
 
-def deal(rng: np.random.Generator, unit: NDArray, shares: list[float]) -> list[NDArray[np.intp]]:
-    """Rows dealt by whole units into parts of about these shares of the units."""
-    order = rng.permutation(unit.max() + 1)
+def deal(rng: np.random.Generator, names: NDArray, shares: list[float]) -> list[NDArray]:
+    """Units dealt into parts of about these shares of them."""
+    order = rng.permutation(names)
     ends = np.round(np.cumsum(shares) * len(order)).astype(int)
-    parts = np.split(order, ends[:-1])
-    return [np.flatnonzero(np.isin(unit, part)) for part in parts]
+    return np.split(order, ends[:-1])
 
 
 def draw(rng: np.random.Generator, rows: NDArray[np.intp], count: int) -> Part:
@@ -82,6 +80,10 @@ def folds(
     """Random splits: the background in a half and two quarters, the target in two halves of which
     as many rows are taken as a quarter of the background has.
 
+    Groups that both sets have (pairs) are dealt alike: components are trained and tested on the
+    target's rows of the groups whose rows of the background are the null, so that what
+    distinguishes groups is in both and falls out of their difference.
+
     Parameters
     ----------
     x, y : array (n, g), (m, g)
@@ -98,11 +100,16 @@ def folds(
         For groups of another length.
     """
     mine, theirs = units(x, groups, "target"), units(y, background_groups, "background")
-    if mine.max() < 1 or theirs.max() < 3:
+    names, others = np.unique(mine), np.unique(theirs)
+    if len(names) < 2 or len(others) < 4:
         raise TooFewError(
-            f"groups: {mine.max() + 1} in the target and {theirs.max() + 1} in the background; "
-            "splits need 2 and 4"
+            f"groups: {len(names)} in the target and {len(others)} in the background; splits need "
+            "2 and 4"
         )
+    given = groups is not None and background_groups is not None
+    paired = np.intersect1d(names, others) if given else names[:0]
+    if len(paired) < 4:
+        paired = names[:0]
     half = min(len(y) // 2, MOST)
     each = min(len(y) // 4, len(x) // 2, MOST)
     if each < LEAST:
@@ -113,8 +120,13 @@ def folds(
     found = []
     for split in range(splits):
         rng = np.random.default_rng([seed, split])
-        train, test = deal(rng, mine, [0.5, 0.5])
-        basis, null_train, null_test = deal(rng, theirs, [0.5, 0.25, 0.25])
-        rest = [draw(rng, rows, each) for rows in (train, test, null_train, null_test)]
+        halves = deal(rng, np.setdiff1d(names, paired), [0.5, 0.5])
+        quarters = deal(rng, np.setdiff1d(others, paired), [0.5, 0.25, 0.25])
+        both = deal(rng, paired, [0.5, 0.25, 0.25])
+        target = [np.concatenate(parts) for parts in zip(halves, both[1:], strict=True)]
+        background = [np.concatenate(parts) for parts in zip(quarters, both, strict=True)]
+        train, test = (np.flatnonzero(np.isin(mine, part)) for part in target)
+        basis, *null = (np.flatnonzero(np.isin(theirs, part)) for part in background)
+        rest = [draw(rng, rows, each) for rows in (train, test, *null)]
         found.append(Fold(draw(rng, basis, half), *rest))
     return found

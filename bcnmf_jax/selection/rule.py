@@ -3,9 +3,11 @@
 Candidates are compared by their **net gain**: the share of the held-out target that their
 components explain beyond a basis of the background, less what as many components, fitted in the
 same way to a part of the background, explain of another part of it. A contrast is found if the
-largest net gain is more than `CERTAIN` standard errors above 0, over splits. Then, of the
-candidates within a tenth of the largest net gain, the one with the fewest target components is
-taken; of these the first objective in the order asked for, and of its contrasts the smallest.
+largest net gain is more than `CERTAIN` standard errors above 0, over splits. A candidate is *near*
+the largest net gain if it falls short of it by less than a tenth of it, or by less than one
+standard error of the difference, split by split. Of those that are near, the one with the fewest
+target components is taken; of these the first objective in the order asked for, and of its
+contrasts the smallest.
 """
 
 from __future__ import annotations
@@ -53,11 +55,20 @@ def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return max(rows, key=lambda row: row["net"])
 
 
+def compare(rows: Sequence[dict[str, Any]], nets: Sequence[np.ndarray]) -> None:
+    """Say of every candidate how far it is behind the largest net gain, with the standard error of
+    that over splits, as ``behind`` and ``behind_se``; ``nets`` are the gains, each (splits,)."""
+    top = max(nets, key=np.mean)
+    for row, net in zip(rows, nets, strict=True):
+        row["behind"] = float((top - net).mean())
+        row["behind_se"] = standard_error(top - net)
+
+
 def choose(rows: Sequence[dict[str, Any]], order: Sequence[str]) -> dict[str, Any]:
     """The candidate that the rule takes, from rows with ``objective``, ``alpha``,
-    ``n_components`` and ``net``."""
-    enough = WITHIN * best(rows)["net"]
-    near = [row for row in rows if row["net"] >= enough] or [best(rows)]
+    ``n_components``, ``net`` and what `compare` says."""
+    tenth = (1 - WITHIN) * best(rows)["net"]
+    near = [row for row in rows if row["behind"] <= max(tenth, row["behind_se"])]
     rank = lambda row: (row["n_components"], order.index(row["objective"]), row["alpha"])  # noqa: E731
     return min(near, key=rank)
 

@@ -94,7 +94,7 @@ def select(
     widths = [k for k in background_ranks if k < most]
     if not widths:
         raise ValueError(f"background_ranks must hold a number below {most}: {background_ranks}")
-    rounds, table = 1 + len(objectives) * len(alphas), []
+    rounds, table, nets = 1 + len(objectives) * len(alphas), [], []
 
     def over_splits(first: int, work: Callable[[int], Any]) -> list:
         found = []
@@ -109,7 +109,9 @@ def select(
     for i, (objective, alpha) in enumerate((o, a) for o in objectives for a in alphas):
         asked = objective, alpha, max(ranks)
         found = over_splits(i + 1, lambda s, asked=asked: work.candidate(s, *asked, frozen[s]))
-        table += _rows(objective, alpha, ranks, found)
+        mine, gains = _rows(objective, alpha, ranks, found)
+        table, nets = table + mine, nets + gains
+    rule.compare(table, nets)
     taken = rule.choose(table, objectives)
     background = [
         {"n_background_components": k, "crossed": float(v)}
@@ -122,8 +124,10 @@ def select(
     )  # fmt: skip
 
 
-def _rows(objective: str, alpha: float, ranks: Sequence[int], found: list[dict]) -> list[dict]:
-    """The table's rows of one objective and contrast."""
+def _rows(
+    objective: str, alpha: float, ranks: Sequence[int], found: list[dict]
+) -> tuple[list[dict], list[NDArray]]:
+    """The table's rows of one objective and contrast, and their net gains in every split."""
 
     def values(name: str, what: str, at: int) -> NDArray:
         return np.stack([f[name][at][what] for f in found])  # (splits, 1 + widest)
@@ -132,11 +136,13 @@ def _rows(objective: str, alpha: float, ranks: Sequence[int], found: list[dict])
     gain, null = ({w: values(n, w, 1) for w in kinds} for n in ("target", "null"))
     spill, dead = values("target", "explained", 2), values("target", "dead", 1)
     bases = np.stack([f["target"][0] for f in found])  # (splits, widest, widest, g)
-    rows = []
+    rows, nets = [], []
     for k in ranks:
         more = lambda a, k=k: a[:, k] - a[:, 0]  # noqa: E731
         net = {w: more(gain[w]) - more(null[w]) for w in ("crossed", "thinned")}
-        criteria = rule.summary(more(gain["explained"]), more(null["explained"]), net)
+        own = more(gain["explained"]), more(null["explained"])
+        nets.append(own[0] - own[1])
+        criteria = rule.summary(*own, net)
         rows.append(
             {"objective": objective, "alpha": float(alpha), "n_components": int(k)}
             | criteria
@@ -148,7 +154,7 @@ def _rows(objective: str, alpha: float, ranks: Sequence[int], found: list[dict])
                 "dead_features": float(dead[:, k].mean()),
             }
         )
-    return rows
+    return rows, nets
 
 
 def _outcome(table: list[dict], work: Work, frozen: list, taken: dict) -> tuple[str, str]:

@@ -56,6 +56,12 @@ def settings(model: BCNMF) -> dict[str, Any]:
     return given | found | {"background": None}
 
 
+def frame(rows: Any) -> Any:
+    """Rows as a frame that h5ad can hold: what no row has is NaN, not None."""
+    found = require("pandas", "bio").DataFrame(rows)
+    return found.apply(lambda column: column.astype(float) if column.isna().all() else column)
+
+
 def write(
     adata: Any,
     key: str,
@@ -76,7 +82,7 @@ def write(
     found = storable(stored) | {"restarts": pandas.DataFrame(model.restarts_)}
     if (selection := getattr(model, "selection_", None)) is not None:
         rest = selection.to_dict()
-        tables = {k: pandas.DataFrame(rest.pop(k)) for k in ("table", "background_table")}
+        tables = {k: frame(rest.pop(k)) for k in ("table", "background_table")}
         found["selection"] = storable(rest) | tables
     own(adata)
     count = len(model.components_)

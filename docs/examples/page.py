@@ -17,7 +17,7 @@ import bcnmf_jax
 
 DOCS = Path(__file__).parents[1]
 PARTS = re.compile(
-    r"^## (?P<title>.*)$|^```\{code-cell\} ipython3\n(?P<code>.*?)^```$", re.M | re.S
+    r"^## (?P<title>[^\n]*)$|^```\{code-cell\} ipython3\n(?P<code>.*?)^```$", re.M | re.S
 )
 SMALL, FULL = "SMALL = True", "SMALL = False"
 
