@@ -80,14 +80,12 @@ def run(config: ChoiceConfig, path: Path, shared: Row, load: Any) -> list[Row]:
     rows = [row for row in map(json.loads, lines) if row["config_hash"] == config.hash]
     done = set(map(identity, rows))
     with scorers(1) as pool:
-        for data in config.data:
-            dataset = None
-            for loss in config.choice.losses:
+        for loss in config.choice.losses:
+            for data in config.data:
                 about = {"data": data.name, "data_args": data.described, "loss": loss}
                 if identity(shared | about) in done:
                     continue
-                dataset = dataset or load(data)
-                row = plain(shared | about | chosen(dataset, loss, config, pool))
+                row = plain(shared | about | chosen(load(data), loss, config, pool))
                 rows.append(row)
                 half = path.with_suffix(".part")
                 half.write_text("".join(json.dumps(r, allow_nan=False) + "\n" for r in rows))

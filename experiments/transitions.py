@@ -97,6 +97,8 @@ def located(data: dict) -> Row:
     level = 0.5 * float(np.median(begun))
     rough, collapse = path(data, COARSE, LOCATING)
     alphas = np.unique(around(half(COARSE, rough, level)) + around(collapse))
+    if not len(alphas):  # neither happens on the path
+        alphas = COARSE[[0, -1]]
     explained, at = path(data, alphas, RESTARTS)
     low, middle, high = np.nanquantile(explained, [0.25, 0.5, 0.75], axis=1).tolist()
     return {

@@ -42,6 +42,7 @@ def test_what_was_chosen_is_fitted(sets, fitted):
     assert max(right, 1 - right) > 0.9  # components have no order that labels know
 
 
+@pytest.mark.slow
 def test_what_is_given_stays(sets):
     X, _, Y = sets
     fit = bj.BCNMF(3, objective="auto", alpha=0.5, n_restarts=1, random_state=0)

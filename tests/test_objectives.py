@@ -57,17 +57,32 @@ def test_scaling_changes_nothing(row, loss):
     contracts.scaling_changes_nothing(row, loss, seed=1, factor=37.0)
 
 
-@each
-@pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS.keys())
+FEW = ("mu", "hals", "variable projection", "adam softplus")
+
+
+def crossed(names):
+    """Objectives with every solver; but for the plain contrast, most of these are slow tests."""
+    return [
+        pytest.param(
+            OBJECTIVES[name],
+            SOLVERS[solver],
+            id=f"{name}-{solver}",
+            marks=() if name == "contrastive" or solver in FEW else pytest.mark.slow,
+        )
+        for name in names
+        for solver in SOLVERS
+    ]
+
+
+@pytest.mark.parametrize(("row", "solver"), crossed(OBJECTIVES))
 def test_solver_keeps_its_promises(row, solver):
     contracts.solver_keeps_its_promises(row, bj.Frobenius(), solver, seed=2)
 
 
-@pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS.keys())
-@pytest.mark.parametrize("name", ["contrastive", "multimodal", "combined"])
-def test_jit_equals_eager(name, solver):
+@pytest.mark.parametrize(("row", "solver"), crossed(["contrastive", "multimodal", "combined"]))
+def test_jit_equals_eager(row, solver):
     loss = bj.Frobenius() if isinstance(solver, bj.HALS) else bj.KL()
-    contracts.jit_equals_eager(OBJECTIVES[name], loss, solver, seed=3)
+    contracts.jit_equals_eager(row, loss, solver, seed=3)
 
 
 WITH_BACKGROUND = {k: r for k, r in OBJECTIVES.items() if k != "nmf"}

@@ -112,11 +112,14 @@ def test_every_step_lowers_the_value(x64, make, alpha):
     assert len(passed) > 20
 
 
+STEPS = range(0, 30, 3)
+
+
 def test_the_value_is_that_of_the_game(x64):
     data = bj.prepare(programs(np.random.default_rng(1), 50, 40))
     made, stop = bj.Contrastive(1.4), bj.Stop(1e-12, 3000)
     start = bj.init(made, data, 3, KEY)
-    fits = [bj.fit(made, data, start, solver=bj.VarPro(), stop=bj.Stop(0.0, n)) for n in range(30)]
+    fits = [bj.fit(made, data, start, solver=bj.VarPro(), stop=bj.Stop(0.0, n)) for n in STEPS]
     values = np.array([float(bj.game_value(made, data, f.blocks, stop=stop)) for f in fits])
     assert (np.diff(values) <= 1e-9 * abs(values[0])).all() and values[-1] < values[0]
     ends = [float(bj.block_costs(made, data, f.blocks)["basis"]) for f in fits[-3:]]

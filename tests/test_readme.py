@@ -41,7 +41,8 @@ def test_new_objective_passes_every_contract(row, loss):
     contracts.own_step_descends(row, loss, seed=0, damping=1.0)
     contracts.permutations_change_nothing(row, loss, seed=0)
     contracts.scaling_changes_nothing(row, loss, seed=0, factor=9.0)
-    for solver in SOLVERS.values():
+    some = ("mu", "variable projection", "adam softplus")
+    for solver in SOLVERS.values() if type(loss) is bj.Frobenius else map(SOLVERS.get, some):
         contracts.solver_keeps_its_promises(row, loss, solver, seed=0)
     contracts.jit_equals_eager(row, loss, bj.MU(), seed=0)
 

@@ -69,8 +69,9 @@ def path() -> Figure:
     for axis in (left, right):
         axis.axvline(float(known.unit), color="grey", ls="--", label="unit")
         axis.axvline(float(known.safe), color="grey", ls=":", label="safe limit")
-        axis.set(xscale="symlog", xlabel="alpha")
-        axis.legend(frameon=False, fontsize=8)
+        axis.set(xscale="symlog", xlim=(0, None), xlabel="alpha")
+    left.legend(frameon=False, fontsize=8)
+    right.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
 
