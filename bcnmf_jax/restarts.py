@@ -179,16 +179,22 @@ def best(restarts: list[Restart]) -> Restart:
     return restarts[np.lexsort((np.where(np.isfinite(values), values, np.inf), rank))[0]]
 
 
-def ordered(restart: Restart, count: int) -> Restart:
-    """A restart with its ``count`` target components by falling ratio of their usage in the target
-    to that in the background; those without any there, or where there is none, by falling size."""
-    target = restart.usage["target"][:count].astype(float)
-    other = restart.usage.get("background", np.zeros_like(target))[:count].astype(float)
+def by_ratio(target: np.ndarray, other: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The order of components by falling ratio of two usages; where the second is none, by size."""
+    target, other = target.astype(float), other.astype(float)
     ratio = np.where(
         target > MOST_RATIO * other, MOST_RATIO, target / np.where(other > 0, other, 1)
     )
+    return np.lexsort((-size, -ratio))
+
+
+def ordered(restart: Restart, count: int) -> Restart:
+    """A restart with its ``count`` target components by falling ratio of their usage in the target
+    to that in the background; those without any there, or where there is none, by falling size."""
+    target = restart.usage["target"][:count]
+    other = restart.usage.get("background", np.zeros_like(target))[:count]
     order = np.arange(len(restart.basis))
-    order[:count] = np.lexsort((-restart.size[:count], -ratio))
+    order[:count] = by_ratio(target, other, restart.size[:count])
     return restart._replace(
         basis=restart.basis[order],
         usage={k: u[order] for k, u in restart.usage.items()},

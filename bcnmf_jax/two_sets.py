@@ -43,11 +43,20 @@ def annotation(
     for what, given, x in zip((name, f"background_{name}"), (own, other), sets, strict=True):
         if given is None:
             raise ValueError(f"{what} is missing: give it for both sets, or for neither")
-        given = np.asarray(given).astype(str)
+        given = known(given, what).astype(str)
         if given.shape != (x.shape[0],):
             raise ValueError(f"{what} has shape {given.shape}; give one per row: ({x.shape[0]},)")
         found.append(given)
     return found[0], found[1]
+
+
+def known(given: ArrayLike, name: str) -> NDArray:
+    """Labels of rows, none of which may be missing: they would become a group of their own."""
+    values = np.asarray(given)
+    lost = sum(1 for v in values.ravel().tolist() if v is None or v != v)
+    if lost:
+        raise ValueError(f"{name} has {lost} missing values; leave these rows out, or name them")
+    return values
 
 
 def dense_rows(x: Any, rows: NDArray | slice = slice(None)) -> NDArray:

@@ -20,6 +20,7 @@ from pydantic import Field
 
 import bcnmf_jax as bj
 from bcnmf_jax.datasets import Dataset
+from bcnmf_jax.selection import rule
 from experiments.rows import Row, plain
 from experiments.schema import Data, Strict
 from experiments.scoring import known, score_one, scorers
@@ -49,8 +50,10 @@ class ChoiceConfig(Strict, frozen=True):
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits of the SHA-256 of everything but the list of data sets."""
-        text = json.dumps(self.model_dump(exclude={"data"}), sort_keys=True)
+        """Twelve hexadecimal digits of the SHA-256 of everything but the list of data sets, and of
+        the version of the rule."""
+        told = self.model_dump(exclude={"data"}) | {"rule": rule.VERSION}
+        text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def quickened(self) -> ChoiceConfig:

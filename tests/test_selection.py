@@ -41,9 +41,13 @@ def test_a_difference_within_its_standard_error_is_none():
             assert rule.choose(rows, ["sequential"])["n_components"] == k
 
 
-def test_a_contrast_must_be_certain():
-    assert rule.found([row(0.1, 1, 1.0), row(0.2, 2, 2.5)])
-    assert not rule.found([row(0.1, 1, 9.0), row(0.2, 2, 1.5)])
+def test_what_is_not_certain_is_not_taken_while_something_is():
+    assert rule.certain([row(0.1, 1, 1.0), row(0.2, 2, 2.5)]) == [False, True]
+    noise = np.array([0.5, -0.5, 0.4, -0.4])
+    rows = [row(0.02, 1, 0.1), row(0.3, 2, 5.0), row(0.35, 3, 1.8)]
+    nets = [0.02 + noise, np.full(4, 0.3), 0.35 + noise]
+    assert rule.best(rows)["n_components"] == 2  # the largest gain is not certain
+    assert rule.choose(compared(*rows, nets=nets), ["sequential"])["n_components"] == 2
 
 
 def test_background_components_err_high():
@@ -135,7 +139,7 @@ def test_halves_of_counts_judge_as_held_out_samples_do(programs):
     with pytest.raises(ValueError, match=r"data\['target'\] is not log"):
         bj.select(logged, counts=other, **few)
     with pytest.raises(ValueError, match=r"counts\['target'\] must be raw counts of shape"):
-        bj.select(logged, counts={"target": logged["target"]}, **few)
+        bj.select(logged, counts=logged, **few)
 
 
 def test_halves_of_counts_are_independent_and_sum_to_the_whole():
@@ -184,3 +188,25 @@ def test_transitions_are_the_ratios_of_usage():
     np.testing.assert_allclose(scaled.alphas, 9 * found.alphas, rtol=1e-2)
     first = bj.transitions({"target": x, "background": y}, background_rank=2, loss=bj.KL())
     np.testing.assert_allclose(first.alphas, [0.5, 2.0], rtol=0.05)
+
+
+def test_parts_of_target_and_null_have_as_many_groups_and_rows_enough():
+    rng = np.random.default_rng(0)
+    x, y = rng.random((80, 3)), rng.random((90, 3))
+    mine, theirs = np.arange(80) % 8, 100 + np.arange(90) % 9
+    for fold in folds(x, y, 6, 0, mine, theirs):
+        for part, null in ((fold.train, fold.null_train), (fold.test, fold.null_test)):
+            counts = [len(set(who[p.rows].tolist())) for who, p in ((mine, part), (theirs, null))]
+            assert counts[0] == counts[1] > 0
+    uneven = np.repeat([100, 101, 102, 103], [80, 5, 3, 2])
+    with pytest.raises(TooFewError, match="a part of a split has"):
+        folds(x, y, 6, 0, mine, uneven)
+
+
+def test_pairs_are_dealt_alike():
+    rng = np.random.default_rng(0)
+    x, y, who = rng.random((96, 3)), rng.random((96, 3)), np.arange(96) % 8
+    for fold in folds(x, y, 6, 0, who, who):
+        of = lambda part: set(who[part.rows].tolist())  # noqa: E731
+        assert of(fold.train) == of(fold.null_train) and of(fold.test) == of(fold.null_test)
+        assert not of(fold.basis) & (of(fold.train) | of(fold.test))

@@ -20,6 +20,11 @@ class Part(NamedTuple):
     rows: NDArray[np.intp]
     weights: NDArray[np.float32]
 
+    @property
+    def filled(self) -> bool:
+        """Whether there are too few."""
+        return not self.weights.all()
+
 
 class Fold(NamedTuple):
     """One split. The background's basis is fitted to ``basis``, components to ``train``, and what
@@ -82,7 +87,9 @@ def folds(
 
     Groups that both sets have (pairs) are dealt alike: components are trained and tested on the
     target's rows of the groups whose rows of the background are the null, so that what
-    distinguishes groups is in both and falls out of their difference.
+    distinguishes groups is in both and falls out of their difference. Where both sets have groups,
+    the target's parts and the null's are of equally many: what is common to more of them
+    generalises better.
 
     Parameters
     ----------
@@ -94,8 +101,8 @@ def folds(
     Raises
     ------
     TooFewError
-        If there are fewer than 2 groups in the target, 4 in the background, or if a part would
-        have too few rows.
+        If there are fewer than 2 groups in the target, 4 in the background, or if a part of a
+        split has too few rows.
     ValueError
         For groups of another length.
     """
@@ -125,8 +132,15 @@ def folds(
         both = deal(rng, paired, [0.5, 0.25, 0.25])
         target = [np.concatenate(parts) for parts in zip(halves, both[1:], strict=True)]
         background = [np.concatenate(parts) for parts in zip(quarters, both, strict=True)]
+        if given:
+            for i in (0, 1):
+                count = min(len(target[i]), len(background[1 + i]))
+                target[i], background[1 + i] = target[i][:count], background[1 + i][:count]
         train, test = (np.flatnonzero(np.isin(mine, part)) for part in target)
         basis, *null = (np.flatnonzero(np.isin(theirs, part)) for part in background)
+        least = min(map(len, (train, test, basis, *null)))
+        if least < LEAST:
+            raise TooFewError(f"a part of a split has {least} rows; {LEAST} are needed")
         rest = [draw(rng, rows, each) for rows in (train, test, *null)]
         found.append(Fold(draw(rng, basis, half), *rest))
     return found

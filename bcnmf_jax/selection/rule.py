@@ -2,12 +2,12 @@
 
 Candidates are compared by their **net gain**: the share of the held-out target that their
 components explain beyond a basis of the background, less what as many components, fitted in the
-same way to a part of the background, explain of another part of it. A contrast is found if the
-largest net gain is more than `CERTAIN` standard errors above 0, over splits. A candidate is *near*
-the largest net gain if it falls short of it by less than a tenth of it, or by less than one
-standard error of the difference, split by split. Of those that are near, the one with the fewest
-target components is taken; of these the first objective in the order asked for, and of its
-contrasts the smallest.
+same way to a part of the background, explain of another part of it. A candidate is *certain* if its
+net gain is more than `CERTAIN` standard errors above 0, over splits; a contrast is found if any
+is. Of these, candidates are *near* the largest net gain if they fall short of it by less than a
+tenth of it, or by less than one standard error of the difference, split by split. Of those that are
+near, the one with the fewest target components is taken; of these the first objective in the order
+asked for, and of its contrasts the smallest.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+VERSION = 3
+"""Raised whenever another choice may come out of the same data: recorded choices name it."""
 CERTAIN = 2.0
 """Standard errors that a net gain must be above 0."""
 WITHIN = 0.9
@@ -45,20 +47,21 @@ def summary(
     } | {k: None if np.isnan(v).any() else float(v.mean()) for k, v in beside.items()}
 
 
-def found(rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether the candidate of largest net gain is certain of it."""
-    return bool(best(rows)["certain"] > CERTAIN)
+def certain(rows: Sequence[dict[str, Any]]) -> list[bool]:
+    """Which candidates are certain."""
+    return [bool(row["certain"] > CERTAIN) for row in rows]
 
 
 def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The candidate of largest net gain."""
-    return max(rows, key=lambda row: row["net"])
+    """The candidate of largest net gain: of those that are certain, if any is."""
+    sure = [row for row, is_sure in zip(rows, certain(rows), strict=True) if is_sure]
+    return max(sure or rows, key=lambda row: row["net"])
 
 
 def compare(rows: Sequence[dict[str, Any]], nets: Sequence[np.ndarray]) -> None:
-    """Say of every candidate how far it is behind the largest net gain, with the standard error of
-    that over splits, as ``behind`` and ``behind_se``; ``nets`` are the gains, each (splits,)."""
-    top = max(nets, key=np.mean)
+    """Say of every candidate how far it is behind the `best`, and the standard error of that over
+    splits, as ``behind`` and ``behind_se``; ``nets`` are their gains, each ``(splits,)``."""
+    top = next(net for row, net in zip(rows, nets, strict=True) if row is best(rows))
     for row, net in zip(rows, nets, strict=True):
         row["behind"] = float((top - net).mean())
         row["behind_se"] = standard_error(top - net)
@@ -66,9 +69,15 @@ def compare(rows: Sequence[dict[str, Any]], nets: Sequence[np.ndarray]) -> None:
 
 def choose(rows: Sequence[dict[str, Any]], order: Sequence[str]) -> dict[str, Any]:
     """The candidate that the rule takes, from rows with ``objective``, ``alpha``,
-    ``n_components``, ``net`` and what `compare` says."""
-    tenth = (1 - WITHIN) * best(rows)["net"]
-    near = [row for row in rows if row["behind"] <= max(tenth, row["behind_se"])]
+    ``n_components``, ``net``, ``certain`` and what `compare` says."""
+    top = best(rows)
+    sure = certain(rows) if any(certain(rows)) else [True] * len(rows)
+    tenth = (1 - WITHIN) * top["net"]
+    near = [
+        row
+        for row, allowed in zip(rows, sure, strict=True)
+        if allowed and row["behind"] <= max(tenth, row["behind_se"])
+    ]
     rank = lambda row: (row["n_components"], order.index(row["objective"]), row["alpha"])  # noqa: E731
     return min(near, key=rank)
 

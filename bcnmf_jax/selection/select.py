@@ -80,12 +80,14 @@ def select(
     check(data, objectives, alphas, ranks, background_ranks, splits)
     rows = prepare(data)
     x, y = np.asarray(rows["target"].x), np.asarray(rows["background"].x)
+    for name, given in {"groups": groups, "counts": counts}.items():
+        _check_sets(given, name)
     groups = groups or {}
     try:
         parts = folds(x, y, splits, seed, groups.get("target"), groups.get("background"))
     except TooFewError as error:
         return _powerless(error, objectives, alphas, ranks, background_ranks)
-    given, weigh = counts or {}, "target" in groups or "background" in groups
+    given, weigh = counts or {}, any(part.filled for fold in parts for part in fold)
     held = [counts_of(a, given.get(name), name) for name, a in (("target", x), ("background", y))]
     work = Work(x, y, parts, loss, seed, weigh, (held[0], held[1]))
     tell = progress or (lambda share: None)
@@ -164,7 +166,7 @@ def _outcome(table: list[dict], work: Work, frozen: list, taken: dict) -> tuple[
         f"the largest net gain on held-out samples is {top['net']:.3g} of the target, "
         f"{top['certain']:.1f} standard errors from 0"
     )
-    if rule.found(table):
+    if any(rule.certain(table)):
         count = taken["n_components"]
         return "contrast found", (
             f"{said}; {taken['objective']} with {count} component{'s' * (count > 1)} reaches "
@@ -178,7 +180,7 @@ def _outcome(table: list[dict], work: Work, frozen: list, taken: dict) -> tuple[
         ]
         net.append(np.diff(got[0])[0] - np.diff(got[1])[0])
     # What is planted differs between splits; the error is that of what was measured.
-    if np.mean(net) > rule.CERTAIN * taken["net_se"]:
+    if np.mean(net) > rule.CERTAIN * top["net_se"]:
         return "no contrast found", (
             f"{said}, while a program planted in the background, as strong as its median one, is "
             "found: the target holds nothing that the background lacks, or nothing that strong"
@@ -187,6 +189,17 @@ def _outcome(table: list[dict], work: Work, frozen: list, taken: dict) -> tuple[
         f"{said}, and a program planted in the background, as strong as its median one, is not "
         "found either: more samples are needed before absence means anything"
     )
+
+
+def _check_sets(given: Any, name: str) -> None:
+    """Raise for what is no pair of arrays by data set."""
+    if given is not None and (
+        not isinstance(given, dict) or set(given) != {"target", "background"}
+    ):
+        found = sorted(given) if isinstance(given, dict) else type(given).__name__
+        raise ValueError(
+            f'{name} must be {{"target": ..., "background": ...}}, one for each set; found {found}'
+        )
 
 
 def _powerless(error, objectives, alphas, ranks, background_ranks) -> Selection:
@@ -227,5 +240,5 @@ def check(data, objectives, alphas, ranks, background_ranks, splits) -> None:
             raise ValueError(f"{name} must be integers of at least 1, found {axes[name]}")
     if not all(np.isfinite(a) and a >= 0 for a in alphas):
         raise ValueError(f"alphas must be finite and at least 0, found {alphas}")
-    if isinstance(splits, bool) or not isinstance(splits, int) or splits < 2:
+    if isinstance(splits, bool) or not isinstance(splits, int | np.integer) or splits < 2:
         raise ValueError(f"splits must be an integer of at least 2, found {splits!r}")

@@ -6,6 +6,7 @@ Each takes an AnnData first and writes into it or returns a table; `bcnmf_jax.pl
 from bcnmf_jax.tl.compare import background_check, enrichment
 from bcnmf_jax.tl.fit import bcnmf
 from bcnmf_jax.tl.gene_sets import gene_sets
+from bcnmf_jax.tl.multimodal import multimodal
 from bcnmf_jax.tl.path import alpha_path
 from bcnmf_jax.tl.programs import rank_programs, subtract
 
@@ -15,6 +16,7 @@ __all__ = [
     "bcnmf",
     "enrichment",
     "gene_sets",
+    "multimodal",
     "rank_programs",
     "subtract",
 ]
