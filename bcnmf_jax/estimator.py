@@ -93,6 +93,8 @@ class BCNMF(FittedModel):
         and ``result`` of every restart.
     n_iter_ : int
         Steps of the restart kept.
+    value_ : float
+        Its game value; NaN as in ``restarts_``.
     n_features_in_ : int
     feature_names_in_ : ndarray (n_features,)
         Where X is a frame.
@@ -201,7 +203,7 @@ class BCNMF(FittedModel):
             "value": np.array([r.value for r in restarts]),
             "result": np.array([r.result for r in restarts]),
         }
-        self.n_iter_ = kept.steps
+        self.n_iter_, self.value_ = kept.steps, kept.value
         for r, one in enumerate(restarts):
             self._say(f"restart {r + 1}: {one.result} after {one.steps} steps, value {one.value:g}")
 

@@ -22,6 +22,7 @@ def with_values(rows: pd.DataFrame, settings: pd.DataFrame) -> tuple[pd.DataFram
     values.columns = [f"V, eps {eps}" for eps in values]
     told = rows[["setting", "dead_features"]].join(values)
     told["moves"] = np.ptp(values, axis=1) / values.abs().max(axis=1)
+    told.loc[values.index[values.isna().any(axis=1)], "moves"] = np.inf  # was not finite
     by_setting = told.groupby("setting")
     most = by_setting[["dead_features", "moves"]].max().rename(columns={"dead_features": "dead"})
     medians = by_setting[list(values)].median()
@@ -57,16 +58,17 @@ def bounded_table(rows: pd.DataFrame, settings: pd.DataFrame) -> Table:
         last = data
     alphas = joined(f"{alpha:g}" for alpha in sorted(table["alpha"].unique()))
     rank, count = table["rank"].iloc[0], table["restarts"].max()
+    valued = rows[rows["values"].notna()].groupby("setting").size().max()
     caption = (
         f"Forms of the contrast on raw counts, K = {rank}; cells with several numbers are at α = "
         f"{alphas}. *Failed*: of {count} restarts those that collapsed or were not finite. *Dead*: "
         "features of which less than 1 % of the observed total is explained, the most of all "
         "restarts. V is the game value with settled codes at the largest α when the reconstruction "
-        "is floored at eps, the median of the first restarts; *moves* is how far the values under "
-        "the floors lie apart relative to the largest of them, the most of these and of α. bcNMF "
-        "under "
-        "KL and the negative binomial stands beside one frozen component of the background; it and "
-        "background first count the background by what target components add to frozen ones. "
+        f"is floored at eps, the median of the first {valued} restarts; *moves* is how far the "
+        "values under the floors lie apart relative to the largest of them, the most of these and "
+        "of α (inf where one is not finite). bcNMF under KL and the negative binomial stands "
+        "beside one frozen component of the background; it and background first count the "
+        "background by what target components add to frozen ones. "
         "ARI (primary readout) and AUC (best component): medians."
     )
     header = ["data", "form", "failed", "dead", *names, "moves", "ARI", "AUC"]

@@ -76,8 +76,8 @@ def walk(objective: Any, data: dict, start: dict, solver: Any, most: int) -> Row
     blocks, state = start, solver.init(objective, rows, start)
     count = jnp.asarray(EVERY)
     jax.block_until_ready(advance(objective, rows, solver, blocks, state, count))  # compiles
-    seconds, values, rise, spent, stuck = [], [], 0.0, 0.0, False
-    for look in range(most // EVERY):
+    seconds, values, rise, spent, left, stuck = [], [], 0.0, 0.0, np.inf, 0.0
+    for _ in range(most // EVERY):
         clock = time.perf_counter()
         blocks, state, rose = jax.block_until_ready(
             advance(objective, rows, solver, blocks, state, count)
@@ -85,14 +85,14 @@ def walk(objective: Any, data: dict, start: dict, solver: Any, most: int) -> Row
         spent += time.perf_counter() - clock
         seconds.append(spent)
         values.append(float(bj.game_value(objective, data, blocks)))
-        rise = max(rise, float(rose) if look else 0.0)  # the very first step comes from no value
+        rise = max(rise, float(rose))  # that of the first step, which comes from no value, is -inf
         left, stuck = (float(v) for v in solver.progress(state, jnp.asarray(jnp.inf)))
         if left <= TOL or stuck:
             break
     found = float(bj.residual(objective, data, blocks))
     return {
         "seconds": seconds, "values": values, "rise": rise, "residual": found,
-        "stuck": bool(stuck),
+        "rest": left <= TOL, "stuck": bool(stuck),
     }  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def walked(data: Data, name: str, start: int) -> Row:
     for solver, found in (("mu", mu), ("varpro", own)):
         told[solver] = {
             "steps": EVERY * len(found["seconds"]), "residual": found["residual"],
-            "stuck": found["stuck"], "rise": found["rise"] / way,
+            "rest": found["rest"], "stuck": found["stuck"], "rise": found["rise"] / way,
             "seconds": reached(found, best + NEAR * way),
             "below": (best - min(found["values"])) / way,
         }  # fmt: skip

@@ -10,12 +10,10 @@ import pandas as pd
 
 from experiments.formats import Table
 
-TOL = 1e-4
-
 
 def ended(walk: dict[str, Any]) -> str:
     """At rest, degenerate, or neither within the steps."""
-    if walk["residual"] <= TOL:
+    if walk["rest"]:
         return "at rest"
     return "degenerate" if walk["stuck"] else "steps used up"
 

@@ -68,12 +68,13 @@ def half(alphas: np.ndarray, explained: np.ndarray, level: float) -> float:
 
 
 def around(alpha: float) -> list[float]:
-    """Fine alphas between the coarse neighbours of one; none where it lies outside the path."""
+    """Fine alphas from the second coarse one below to the second above, since a few restarts locate
+    it roughly; none where it lies outside the path."""
     if not np.isfinite(alpha):
         return []
     at = np.searchsorted(COARSE, alpha)
-    low, high = COARSE[max(at - 1, 0)], COARSE[min(at, len(COARSE) - 1)]
-    return list(np.geomspace(low, high, FINE))
+    low, high = COARSE[max(at - 2, 0)], COARSE[min(at + 1, len(COARSE) - 1)]
+    return list(np.geomspace(low, high, 3 * FINE))
 
 
 def units(data: dict) -> dict[str, float]:

@@ -302,6 +302,28 @@ def test_a_simulation_is_written_as_counts(form, bcnmf, tmp_path):
     assert list(found.columns) == made.feature_names.tolist()
 
 
+def test_a_choice_among_too_few_samples_is_a_run_with_a_report(bcnmf, files, tmp_path):
+    auto = [f"--{name}=auto" for name in ("n-components", "alpha", "objective")]
+    out = tmp_path / "run"
+    code, stdout, _ = bcnmf("fit", *pair(files), *auto, "--restarts", 1, "--out", out, "--json")
+    assert code == 0 and json.loads(stdout)["outcome"] == "no power"
+    assert (out / "report.html").exists() and read_table(out, "selection") is None
+
+
+def test_donors_that_are_missing_or_in_both_sets_are_said(bcnmf, files, tmp_path):
+    held = anndata.read_h5ad(files / "cells.h5ad")
+    stim = held.obs["stim"].astype(str).to_numpy()
+    donors = np.array([f"{s}{i % 4}" for i, s in enumerate(stim)], dtype=object)
+    held.obs["donor"] = np.where(np.char.endswith(donors.astype(str), "0"), "both", donors)
+    held.obs["some"] = pd.Series(donors, held.obs_names).where(np.arange(75) > 0)
+    held.write_h5ad(tmp_path / "cells.h5ad")
+    fit = ["fit", tmp_path / "cells.h5ad", *KEYS, *SMALL, "--no-report", "--out", tmp_path / "run"]
+    code, _, stderr = bcnmf(*fit, "--group-key", "some")
+    assert code == 1 and "column 'some' has 1 missing values" in stderr
+    code, _, stderr = bcnmf(*fit, "--group-key", "donor", "--permutations", 5)
+    assert code == 0 and "1 groups of 'donor' are in both sets" in stderr
+
+
 def test_a_selection_says_when_there_are_too_few_samples(bcnmf, files, tmp_path):
     code, stdout, _ = bcnmf("select", *pair(files), "--out", tmp_path / "run")
     assert code == 0 and stdout.startswith("no power: ")

@@ -114,7 +114,7 @@ def fit(
     def work(folder: Path, inputs: Inputs) -> dict[str, Any]:
         checks = working("checking the background", lambda _: checked(inputs, parameters, asked))
         write_table(folder, "background", checks)
-        found = working("fitting", lambda tell: fitted(inputs, parameters, tell))
+        found = working("fitting", lambda tell: fitted(inputs, parameters, group_key, tell))
         write_tables(folder, found, inputs, keys)
         if (key := group_key) is not None and permutations:
             rows = working("testing", lambda tell: tested(found, inputs, key, permutations, tell))
@@ -131,12 +131,20 @@ def fit(
     shown(config, run)
 
 
-def fitted(inputs: Inputs, parameters: dict[str, Any], tell: Tell) -> BCNMF:
-    """The fitted model. Passes over sparse data say in lines of their own how far they are."""
-    target, background = map(as_input, (inputs.target, inputs.background))
+def fitted(inputs: Inputs, parameters: dict[str, Any], group_key: str | None, tell: Tell) -> BCNMF:
+    """The fitted model; a choice of what is "auto" keeps groups whole. Passes over sparse data say
+    in lines of their own how far they are."""
+    from bcnmf_jax.estimator import fit_watched
+    from bcnmf_jax.watch import Watch
+
+    tables = inputs.target, inputs.background
+    mine, theirs = (t.groups(group_key) if group_key else None for t in tables)
     model = estimator(parameters | {"verbose": inputs.sparse})
-    model.__dict__["_choosing"] = tell  # is told how far a choice of "auto" is
-    return model.fit(target, background=background)
+    watch = Watch(model._say, lambda stage, share: tell(share, stage))
+    target, background = map(as_input, tables)
+    fit_watched(model, target, None, background, None, mine, theirs, watch)
+    model._warn()
+    return model
 
 
 def checked(
@@ -150,7 +158,7 @@ def checked(
     for name in ("group", "batch"):
         if (key := asked[f"{name}_key"]) is not None:
             name = "groups" if name == "group" else name
-            marks[name], marks[f"background_{name}"] = (t.column(key) for t in tables)
+            marks[name], marks[f"background_{name}"] = (t.groups(key) for t in tables)
     found = background_check(
         *map(as_input, tables), counts=inputs.counts, loss=parameters["loss"],
         n_components=None if count == "auto" else count, seed=parameters["random_state"], **marks,
@@ -167,10 +175,16 @@ def tested(
     from bcnmf_jax.enrichment import enrichment
 
     tables = inputs.target, inputs.background
-    groups, others = (t.column(key) for t in tables)
+    groups, others = (t.groups(key) for t in tables)
+    both, fewer = set(groups) & set(others), min(len(set(groups)), len(set(others)))
+    if 0 < len(both) < fewer:
+        show.say(
+            f"{len(both)} groups of {key!r} are in both sets, and these pairs alone are tested; "
+            "call groups by other names in each set for a test without pairs"
+        )
     found = enrichment(
         model, *map(as_input, tables), groups=groups, background_groups=others,
-        pairs=not set(groups).isdisjoint(others), n_permutations=permutations,
+        pairs=bool(both), n_permutations=permutations,
         seed=model.random_state, progress=tell,
     )  # fmt: skip
     if found.note:

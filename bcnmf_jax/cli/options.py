@@ -141,11 +141,11 @@ class FitOptions:
         ),
     ] = "frobenius"
     n_background_components: Annotated[
-        int, typer.Option(help="Shared or background components.", rich_help_panel=MODEL)
+        int, typer.Option(help="Shared or background components.", min=1, rich_help_panel=MODEL)
     ] = 10
-    restarts: Annotated[int, typer.Option(help="Random starts.", rich_help_panel=MODEL)] = 8
-    seed: Annotated[int, typer.Option(help="Of the starts.", rich_help_panel=MODEL)] = 0
-    max_iter: Annotated[int, typer.Option(help="Most steps.", rich_help_panel=MODEL)] = 500
+    restarts: Annotated[int, typer.Option(help="Random starts.", min=1, rich_help_panel=MODEL)] = 8
+    seed: Annotated[int, typer.Option(help="Of the starts.", min=0, rich_help_panel=MODEL)] = 0
+    max_iter: Annotated[int, typer.Option(help="Most steps.", min=1, rich_help_panel=MODEL)] = 500
     tol: Annotated[
         float, typer.Option(help="Stop below this change of the fit.", rich_help_panel=MODEL)
     ] = 1e-4

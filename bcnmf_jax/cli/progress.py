@@ -13,8 +13,9 @@ from rich.progress import TimeElapsedColumn as Elapsed
 from rich.text import Text
 
 T = TypeVar("T")
-Tell = Callable[[float], None]
-"""Is given the share of the work that is done, from 0 to 1."""
+Tell = Callable[..., None]
+"""Is given the share of the work that is done, from 0 to 1, and, where the work has stages, the
+name of the stage."""
 AFTER = 2.0
 """Seconds before anything is drawn."""
 
@@ -38,7 +39,12 @@ def working(what: str, work: Callable[[Tell], T]) -> T:
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task, ended = bar.add_task(what, total=None), {}
 
-    def tell(share: float) -> None:
+    stages = [what]
+
+    def tell(share: float, stage: str = what) -> None:
+        if stage != stages[-1]:
+            stages.append(stage)
+            bar.reset(task, description=stage)
         bar.update(task, total=1.0, completed=share)
 
     def run() -> None:

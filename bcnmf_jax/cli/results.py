@@ -58,7 +58,7 @@ def write_tables(folder: Path, model: BCNMF, inputs: Inputs, keys: list[str]) ->
     write_table(folder, "usage", pd.concat(usage, ignore_index=True)[order])
     count = range(len(model.restarts_["value"]))
     write_table(folder, "restarts", {"restart": count, **model.restarts_})
-    if model.selection_ is not None:
+    if model.selection_ is not None and model.selection_.table:
         write_table(folder, "selection", list(model.selection_.table))
 
 

@@ -42,7 +42,7 @@ def select(
     splits: Annotated[
         int | None, typer.Option(help="Random splits into halves.", rich_help_panel=MODEL)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the splits.", rich_help_panel=MODEL)] = 0,
+    seed: Annotated[int, typer.Option(help="Of the splits.", min=0, rich_help_panel=MODEL)] = 0,
 ) -> None:
     """Choose objective, alpha and number of components without labels.
 
@@ -88,7 +88,7 @@ def selected(
     groups = None
     if group_key:
         both = {"target": inputs.target, "background": inputs.background}
-        groups = {k: t.column(group_key) for k, t in both.items()}
+        groups = {k: t.groups(group_key) for k, t in both.items()}
     return select(inputs.arrays(), loss=LOSSES[loss](), groups=groups, progress=tell, **asked)
 
 

@@ -61,6 +61,11 @@ def sweep(data: DataOptions, grid: Grid, model: FitOptions, run: RunOptions) -> 
       --out SWEEP
     """
     estimator(model.parameters())
+    if model.objective in ("auto", "sequential"):
+        raise typer.BadParameter(
+            f"{model.objective!r} cannot be swept; use background_first, or bcnmf select",
+            param_hint="--objective",
+        )
     parameters = grid.parameters() | model.parameters()
 
     def work(folder: Path, inputs: Inputs) -> dict[str, Any]:

@@ -86,10 +86,14 @@ def stability(adata: Any, *, key: str = "bcnmf", ax: Any = None, show: bool = Fa
     ------
     KeyError
         Where nothing was chosen.
+    ValueError
+        Where there were too few cells or donors to compare anything.
     """
     stored = Stored(adata, key)
     chosen = table_of(stored, "selection", 'run bj.tl.bcnmf with n_components="auto" first')
     table = chosen["table"]
+    if not len(table):
+        raise ValueError(f"no candidate could be compared: {'; '.join(chosen['reasons'])}")
     same = (table["objective"] == chosen["objective"]) & (table["alpha"] == chosen["alpha"])
     table = table[same].sort_values("n_components")
     axis = one(ax, 3.6, 2.7)

@@ -77,7 +77,7 @@ def select(
         For data as `prepare` says, names that are not known, and empty or impossible axes.
     """
     loss = Frobenius() if loss is None else loss
-    check(data, objectives, alphas, ranks, background_ranks, splits)
+    check(data, objectives, alphas, ranks, background_ranks, splits, seed)
     rows = prepare(data)
     x, y = np.asarray(rows["target"].x), np.asarray(rows["background"].x)
     for name, given in {"groups": groups, "counts": counts}.items():
@@ -219,7 +219,7 @@ def stability(bases: NDArray) -> float:
     return float(np.mean([c[linear_sum_assignment(-c)].mean() for c in cosines]))
 
 
-def check(data, objectives, alphas, ranks, background_ranks, splits) -> None:
+def check(data, objectives, alphas, ranks, background_ranks, splits, seed) -> None:
     """Raise ValueError for axes that cannot be searched."""
     if set(data) != {"target", "background"} or isinstance(data["background"], list | dict):
         raise ValueError(
@@ -242,3 +242,5 @@ def check(data, objectives, alphas, ranks, background_ranks, splits) -> None:
         raise ValueError(f"alphas must be finite and at least 0, found {alphas}")
     if isinstance(splits, bool) or not isinstance(splits, int | np.integer) or splits < 2:
         raise ValueError(f"splits must be an integer of at least 2, found {splits!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, found {seed!r}")

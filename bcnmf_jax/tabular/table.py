@@ -81,6 +81,22 @@ class Table:
             raise TableError(f"it has no column {name!r}; it has {', '.join(self.obs.columns)}")
         return self.obs[name].astype(str).to_numpy()
 
+    def groups(self, name: str) -> Array:
+        """A column of obs that says to which donor (mouse, cell line, ...) each sample belongs.
+
+        Raises
+        ------
+        TableError
+            If there is no such column, or it has missing values: they would be a donor.
+        """
+        column = self.column(name)
+        assert self.obs is not None
+        if lost := int(self.obs[name].isna().sum()):
+            raise TableError(
+                f"column {name!r} has {lost} missing values; leave these samples out, or name them"
+            )
+        return column
+
     def with_features(self, wanted: Array) -> Table:
         """The features of these names, in this order.
 

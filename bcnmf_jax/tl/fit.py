@@ -9,7 +9,7 @@ import numpy as np
 
 from bcnmf_jax.extras import require
 from bcnmf_jax.losses import AbstractLoss
-from bcnmf_jax.tl.cells import column, is_anndata, listed, other_part, part, split
+from bcnmf_jax.tl.cells import is_anndata, listed, noted, other_part, part, split
 from bcnmf_jax.tl.rows import Chosen, check, loaded
 from bcnmf_jax.tl.stored import Stored, settings, write
 
@@ -55,7 +55,8 @@ def bcnmf(
         The genes that are used, as a column of ``var`` (for instance "highly_variable") or as a
         value for each; by default all.
     group_key : str, optional
-        Column of ``obs`` with the donors (mice, cell lines), by which `enrichment` tests.
+        Column of ``obs`` with the donors (mice, cell lines), by which `enrichment` tests, and
+        which a choice of what is "auto" keeps whole.
     n_components, alpha, objective, loss, random_state
         As in `BCNMF`; "auto" chooses by `select`, without labels.
     key_added : str
@@ -89,8 +90,7 @@ def bcnmf(
     """
     _check_anndata(adata, copy)
     cells = split(adata, condition_key, target, background, layer, mask_var)
-    if group_key is not None:
-        column(adata, group_key, "group_key")
+    groups = noted(adata, group_key, cells.roles, background, "group_key")
     parameters |= {
         "n_components": n_components, "alpha": alpha, "objective": objective, "loss": loss,
         "random_state": random_state,
@@ -103,7 +103,7 @@ def bcnmf(
         if is_anndata(background):
             check(cells.background, f"background.{where}")
     x, y = loaded(cells.target, cells.background)
-    model.fit(x, background=y)
+    model.fit(x, background=y, groups=groups[0], background_groups=groups[1])
     codes = model.transform(loaded(cells.every)[0], full=True)
     if copy:
         adata = adata.copy()

@@ -111,8 +111,8 @@ def multimodal(
         objective, data, n_components, n_restarts, Stop(tol, max_iter), random_state
     )
     codes = np.asarray(transform(objective, found, {"target": scaled(every)}))
-    usage = [codes[role == r].mean(0) for r in (0, 1)]
-    order = by_ratio(*usage, usage[0])
+    mine, theirs = (codes[role == r].mean(0) for r in (0, 1))
+    order = by_ratio(mine, theirs, size=mine)
     params = {
         "condition_key": condition_key, "target": np.ravel(target).astype(str),
         "background": np.ravel(background).astype(str), "modalities": chosen, "layer": layer,

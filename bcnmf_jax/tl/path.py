@@ -64,7 +64,7 @@ def alpha_path(
             warnings.simplefilter("ignore", CollapsedWarning)
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(x, background=y)
-        same = {"alpha": float(alpha), "value": np.nanmin(model.restarts_["value"])}
+        same = {"alpha": float(alpha), "value": model.value_}
         names = ("x_explained", "y_explained", "dead_features", "dead_components")
         told = {name: model.diagnostics_[name] for name in names}
         rows.append(same | {"result": model.result_} | told)
