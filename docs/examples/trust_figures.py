@@ -70,8 +70,8 @@ def path() -> Figure:
         axis.axvline(float(known.unit), color="grey", ls="--", label="unit")
         axis.axvline(float(known.safe), color="grey", ls=":", label="safe limit")
         axis.set(xscale="symlog", xlim=(0, None), xlabel="alpha")
-    left.legend(frameon=False, fontsize=8)
-    right.legend(frameon=False, fontsize=8, loc="lower right")
+    left.legend(*(a[:2] for a in left.get_legend_handles_labels()), frameon=False, fontsize=8)
+    right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.02))
     return figure
 
 
