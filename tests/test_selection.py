@@ -33,7 +33,7 @@ def test_the_fewest_components_near_the_largest_gain_are_taken():
 
 
 def test_a_difference_within_its_standard_error_is_none():
-    noise = np.array([0.5, -0.5, 0.4, -0.4])
+    noise = np.array([1.0, -1.0, 0.8, -0.8])
     for common in (0.0, 5.0):  # what all candidates share in a split does not count
         one, two = 0.7 + common * noise, 1.0 + common * noise
         for k, more in ((2, 0 * noise), (1, noise)):

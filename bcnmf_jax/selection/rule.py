@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-VERSION = 3
+VERSION = 4
 """Raised whenever another choice may come out of the same data: recorded choices name it."""
 CERTAIN = 2.0
 """Standard errors that a net gain must be above 0."""
@@ -29,6 +29,12 @@ def standard_error(values: np.ndarray) -> float:
     """Of a mean over random halves: splits overlap, so that it does not fall to 0 with their number
     (Nadeau & Bengio 2003, for test parts of the size of the training parts)."""
     return float(values.std(ddof=1) * np.sqrt(1 / len(values) + 1))
+
+
+def plain_error(values: np.ndarray) -> float:
+    """Of a mean over splits as if they were independent: how far apart two candidates may be for
+    the simpler one to be preferred (the one-standard-error rule; Breiman et al. 1984)."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def summary(
@@ -64,7 +70,7 @@ def compare(rows: Sequence[dict[str, Any]], nets: Sequence[np.ndarray]) -> None:
     top = next(net for row, net in zip(rows, nets, strict=True) if row is best(rows))
     for row, net in zip(rows, nets, strict=True):
         row["behind"] = float((top - net).mean())
-        row["behind_se"] = standard_error(top - net)
+        row["behind_se"] = plain_error(top - net)
 
 
 def choose(rows: Sequence[dict[str, Any]], order: Sequence[str]) -> dict[str, Any]:
@@ -93,5 +99,6 @@ def background_rank(ranks: Sequence[int], crossed: np.ndarray) -> int:
     """
     top = int(np.argmax(crossed.mean(0)))
     behind = crossed[:, [top]] - crossed
-    error = behind.std(0, ddof=1) / np.sqrt(len(crossed))
-    return max(rank for rank, gap, e in zip(ranks, behind.mean(0), error, strict=True) if gap <= e)
+    return max(
+        rank for rank, gap in zip(ranks, behind.T, strict=True) if gap.mean() <= plain_error(gap)
+    )
