@@ -88,7 +88,7 @@ class L2(AbstractPenalty):
 
 
 class Overlap(AbstractPenalty):
-    """``weight / 2 * sum over pairs i != j of (w_i . w_j)^2``: components that share features.
+    """``weight / 2 * sum over pairs i != j of <w_i, w_j>^2``: components that share features.
 
     Parameters
     ----------

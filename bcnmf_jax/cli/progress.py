@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -34,9 +35,10 @@ def working(what: str, work: Callable[[Tell], T]) -> T:
     A compiled program cannot be interrupted: the thread is left alone on Ctrl-C, and ends with the
     process.
     """
+    # Colour may be forced where there is no terminal, and a moving bar is then a mess.
     console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), Elapsed(), Left()
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
     task, ended = bar.add_task(what, total=None), {}
 
     stages = [what]

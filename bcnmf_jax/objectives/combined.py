@@ -13,7 +13,7 @@ from bcnmf_jax.terms import Term
 
 
 class CombinedBasis(AbstractObjective):
-    """``min D(X | H (Ws + Wt)) + D(Y | G Ws) + overlap * sum over pairs (ws_i . wt_j)^2``: a
+    """``min D(X | H (Ws + Wt)) + D(Y | G Ws) + overlap * sum over pairs <ws_i, wt_j>^2``: a
     bounded sum (bcNMF's second model). The basis is ``{"target": Wt, "shared": Ws}``.
 
     Parameters
