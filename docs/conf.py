@@ -42,6 +42,7 @@ nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
+nb_merge_streams = True  # what a command prints comes in pieces
 
 autodoc_typehints = "none"  # shapes and types stand in the docstrings
 autosummary_generate = True
