@@ -1,6 +1,7 @@
 """Sphinx: the pages of this folder, whose code is run, and the reference from the docstrings."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +12,11 @@ sys.path.insert(0, str(DOCS / "_ext"))
 # What the shell cells of the pages rely on: the command, and the folder of the clone.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 os.environ["CHECKOUT"] = str(DOCS.parent)
+# Kernels of the pages have a profile of their own, whatever the user's holds.
+os.environ["IPYTHONDIR"] = str(DOCS / "_build" / "ipython")
+startup = DOCS / "_build" / "ipython" / "profile_default" / "startup"
+startup.mkdir(parents=True, exist_ok=True)
+shutil.copy(DOCS / "_ext" / "shell.py", startup)
 
 project = "bcnmf_jax"
 author = "the bcnmf_jax developers"
