@@ -82,3 +82,9 @@ def test_what_is_no_anndata_or_cannot_be_copied(adata, tmp_path):
     for use in (bj.tl.rank_programs, bj.tl.subtract, bj.tl.alpha_path):
         with pytest.raises(KeyError, match=r"run bj\.tl\.bcnmf"):
             use(adata)
+
+
+def test_counts_under_squared_error_are_warned_of(adata):
+    adata.X = np.expm1(adata.X).round()
+    with pytest.warns(bj.DataWarning, match=r"adata.X holds whole numbers.*loss='kl'"):
+        bj.tl.bcnmf(adata, "stim", "a", "b", **ASKED | {"max_iter": 5})

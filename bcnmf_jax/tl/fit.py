@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any
 
 import numpy as np
 
+from bcnmf_jax.checks import DataWarning
 from bcnmf_jax.extras import require
 from bcnmf_jax.losses import AbstractLoss
+from bcnmf_jax.selection.thinning import are_counts
 from bcnmf_jax.tl.cells import is_anndata, listed, noted, other_part, part, split
 from bcnmf_jax.tl.rows import Chosen, check, loaded
 from bcnmf_jax.tl.stored import Stored, settings, write
@@ -50,7 +53,8 @@ def bcnmf(
         matched by name. Then ``condition_key`` and ``target`` may both be left out, and every cell
         of ``adata`` is the target.
     layer : str, optional
-        A layer of counts or of log-normalised values; by default ``X``.
+        A layer of log-normalised values (squared error) or of counts (``loss="kl"``); by default
+        ``X``. Counts under squared error are warned of.
     mask_var : str or array of bool, optional
         The genes that are used, as a column of ``var`` (for instance "highly_variable") or as a
         value for each; by default all.
@@ -103,6 +107,14 @@ def bcnmf(
         if is_anndata(background):
             check(cells.background, f"background.{where}")
     x, y = loaded(cells.target, cells.background)
+    if loss == "frobenius" and are_counts(x[:256]):
+        warnings.warn(
+            f"adata.{'X' if layer is None else f'layers[{layer!r}]'} holds whole numbers, raw "
+            "counts it seems, and the loss is squared error: log-normalise first, or pass "
+            "loss='kl'",
+            DataWarning,
+            stacklevel=2,
+        )
     model.fit(x, background=y, groups=groups[0], background_groups=groups[1])
     codes = model.transform(loaded(cells.every)[0], full=True)
     if copy:
