@@ -21,7 +21,7 @@ CORE_PACKAGES = {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy"}
 # Each layer may import those before it.
 LAYERS = [
     *CORE, "extras", "readers", "metrics", "baselines", "datasets", "resampling", "bootstrap",
-    "consensus", "selection", "plan", "two_sets", "arrangements", "background", "automatic",
+    "consensus", "two_sets", "selection", "plan", "arrangements", "background", "automatic",
     "watch", "parameters", "restarts", "inputs", "model_files", "fitted", "estimator", "saved",
     "enrichment", "tabular", "run_folder", "tl", "pl", "report", "cli",
 ]  # fmt: skip

@@ -216,43 +216,6 @@ def test_score_is_the_gain_beyond_the_background(small):
     assert explained(Y, basis) > 0.99 > explained(X, basis)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "words"),
-    [
-        ({"n_components": 0}, "n_components"),
-        ({"n_components": "two"}, "n_components"),
-        ({"alpha": -1.0}, "alpha"),
-        ({"alpha": "high"}, "alpha"),
-        ({"loss": "poisson"}, "loss"),
-        ({"objective": "cpca"}, "objective"),
-        ({"missing": "drop"}, "missing"),
-        ({"n_restarts": True}, "n_restarts"),
-        ({"tol": np.nan}, "tol"),
-    ],
-)
-def test_bad_parameters(small, parameters, words):
-    with pytest.raises(ValueError, match=words):
-        bj.BCNMF(**parameters).fit(small[0], background=small[1])
-
-
-def test_bad_background(small):
-    X, Y = small
-    with pytest.raises(TypeError, match="background by name"):
-        bj.BCNMF().fit(X, Y[:, :20])
-    with pytest.raises(ValueError, match="background has 10 features"):
-        bj.BCNMF().fit(X, background=Y[:, :10])
-    with pytest.raises(ValueError, match=r"background\[1\] has 10 features"):
-        bj.BCNMF().fit(X, background=[Y, Y[:, :10]])
-    with pytest.raises(ValueError, match="background"):
-        bj.BCNMF(objective="background_first").fit(X)
-    with pytest.raises(ValueError, match="constructor and to fit"):
-        bj.BCNMF(background=Y).fit(X, background=Y)
-    with pytest.raises(TypeError, match="float16"):
-        bj.BCNMF().fit(X, background=Y.astype(np.float16))
-    with pytest.raises(ValueError, match="weight"):
-        bj.BCNMF().fit(X, background=Y, sample_weight=np.zeros(40))
-
-
 def test_scikit_learns_own_checks():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -198,6 +198,8 @@ def test_parts_of_target_and_null_have_as_many_groups_and_rows_enough():
         for part, null in ((fold.train, fold.null_train), (fold.test, fold.null_test)):
             counts = [len(set(who[p.rows].tolist())) for who, p in ((mine, part), (theirs, null))]
             assert counts[0] == counts[1] > 0
+    with pytest.raises(ValueError, match="1 missing values"):
+        folds(x, y, 6, 0, np.where(np.arange(80) > 0, mine, np.nan), theirs)
     uneven = np.repeat([100, 101, 102, 103], [80, 5, 3, 2])
     with pytest.raises(TooFewError, match="a part of a split has"):
         folds(x, y, 6, 0, mine, uneven)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bcnmf_jax.two_sets import known
+
 MOST = 1000
 """Most rows of a part: more of them change no choice and cost time."""
 LEAST = 8
@@ -48,11 +50,11 @@ def units(x: NDArray, groups: ArrayLike | None, name: str) -> NDArray:
     Raises
     ------
     ValueError
-        For groups of another length.
+        For groups of another length, or of which some are missing.
     """
     if groups is None:
         return np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in x])
-    names = np.asarray(groups).astype(str)
+    names = known(groups, f"groups[{name!r}]").astype(str)
     if names.shape != (len(x),):
         raise ValueError(
             f"groups[{name!r}] has shape {names.shape}; give one per sample: ({len(x)},)"

@@ -58,16 +58,22 @@ def certain(rows: Sequence[dict[str, Any]]) -> list[bool]:
     return [bool(row["certain"] > CERTAIN) for row in rows]
 
 
-def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The candidate of largest net gain: of those that are certain, if any is."""
+def eligible(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The candidates that are certain; all, where none is."""
     sure = [row for row, is_sure in zip(rows, certain(rows), strict=True) if is_sure]
-    return max(sure or rows, key=lambda row: row["net"])
+    return sure or list(rows)
+
+
+def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of those that are eligible, the candidate of largest net gain."""
+    return max(eligible(rows), key=lambda row: row["net"])
 
 
 def compare(rows: Sequence[dict[str, Any]], nets: Sequence[np.ndarray]) -> None:
     """Say of every candidate how far it is behind the `best`, and the standard error of that over
     splits, as ``behind`` and ``behind_se``; ``nets`` are their gains, each ``(splits,)``."""
-    top = next(net for row, net in zip(rows, nets, strict=True) if row is best(rows))
+    first = best(rows)
+    top = next(net for row, net in zip(rows, nets, strict=True) if row is first)
     for row, net in zip(rows, nets, strict=True):
         row["behind"] = float((top - net).mean())
         row["behind_se"] = plain_error(top - net)
@@ -76,14 +82,8 @@ def compare(rows: Sequence[dict[str, Any]], nets: Sequence[np.ndarray]) -> None:
 def choose(rows: Sequence[dict[str, Any]], order: Sequence[str]) -> dict[str, Any]:
     """The candidate that the rule takes, from rows with ``objective``, ``alpha``,
     ``n_components``, ``net``, ``certain`` and what `compare` says."""
-    top = best(rows)
-    sure = certain(rows) if any(certain(rows)) else [True] * len(rows)
-    tenth = (1 - WITHIN) * top["net"]
-    near = [
-        row
-        for row, allowed in zip(rows, sure, strict=True)
-        if allowed and row["behind"] <= max(tenth, row["behind_se"])
-    ]
+    tenth = (1 - WITHIN) * best(rows)["net"]
+    near = [r for r in eligible(rows) if r["behind"] <= max(tenth, r["behind_se"])]
     rank = lambda row: (row["n_components"], order.index(row["objective"]), row["alpha"])  # noqa: E731
     return min(near, key=rank)
 
