@@ -2,12 +2,14 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import bcnmf_jax as bj
 from bcnmf_jax.selection import Selection, rule
 from bcnmf_jax.selection.folds import TooFewError, folds
+from bcnmf_jax.selection.heldout import by_worth
 from bcnmf_jax.selection.select import stability
 from bcnmf_jax.selection.thinning import counts_of
 
@@ -18,18 +20,23 @@ def row(net, k, certain=9.0, objective="sequential", alpha=0.0):
     }  # fmt: skip
 
 
-def compared(*rows, nets=None):
-    """Rows and how far each is behind; by default every split of a row has its net gain."""
-    rule.compare(rows, nets or [np.full(4, r["net"]) for r in rows])
-    return rows
+def choose_of(*rows, nets=None, order=("sequential",)):
+    """The rule's choice; by default every split of a row has its net gain."""
+    return rule.choose(rows, nets or [np.full(4, r["net"]) for r in rows], order)
 
 
-def test_the_fewest_components_near_the_largest_gain_are_taken():
-    three = row(0.5, 1), row(0.92, 2), row(1.0, 3)
-    assert rule.choose(compared(*three), ["sequential"])["n_components"] == 2
-    more = compared(*three, row(0.95, 2, objective="contrastive"), row(0.95, 2, alpha=1.0))
-    assert rule.choose(more, ["contrastive", "sequential"])["objective"] == "contrastive"
-    assert rule.choose(more, ["sequential", "contrastive"])["alpha"] == 0.0
+def test_components_are_added_while_each_adds_a_tenth():
+    grown = row(0.5, 1), row(0.92, 2), row(1.0, 3)
+    assert choose_of(*grown)["n_components"] == 2
+    # Together the next two are worth it, although the first of them alone is not.
+    assert choose_of(row(0.5, 1), row(0.52, 2), row(1.0, 3))["n_components"] == 3
+    # Many that add a little are not worth it, however much they come to.
+    assert choose_of(*(row(0.5 * 1.08**k, k) for k in range(1, 7)))["n_components"] == 1
+    more = (*grown, row(0.95, 2, objective="contrastive"), row(0.95, 2, alpha=1.0))
+    assert choose_of(*more, order=["contrastive", "sequential"])["objective"] == "contrastive"
+    assert choose_of(*more, order=["sequential", "contrastive"])["alpha"] == 0.0
+    poor = row(0.8, 2), row(0.95, 2, objective="contrastive")
+    assert choose_of(*poor, order=["sequential", "contrastive"])["objective"] == "contrastive"
 
 
 def test_a_difference_within_its_standard_error_is_none():
@@ -37,8 +44,16 @@ def test_a_difference_within_its_standard_error_is_none():
     for common in (0.0, 5.0):  # what all candidates share in a split does not count
         one, two = 0.7 + common * noise, 1.0 + common * noise
         for k, more in ((2, 0 * noise), (1, noise)):
-            rows = compared(row(0.7, 1), row(1.0, 2), nets=[one, two + more])
-            assert rule.choose(rows, ["sequential"])["n_components"] == k
+            found = choose_of(row(0.7, 1), row(1.0, 2), nets=[one, two + more])
+            assert found["n_components"] == k
+
+
+def test_how_far_a_candidate_is_behind_the_best():
+    noise = np.array([1.0, -1.0, 1.0, -1.0])
+    rows = [row(0.7, 1), row(1.0, 2)]
+    rule.compare(rows, [0.7 + 0.1 * noise, np.full(4, 1.0)])
+    assert [r["behind"] for r in rows] == pytest.approx([0.3, 0.0])
+    assert [r["behind_se"] for r in rows] == pytest.approx([0.1 / np.sqrt(3), 0.0])
 
 
 def test_what_is_not_certain_is_not_taken_while_something_is():
@@ -47,7 +62,17 @@ def test_what_is_not_certain_is_not_taken_while_something_is():
     rows = [row(0.02, 1, 0.1), row(0.3, 2, 5.0), row(0.35, 3, 1.8)]
     nets = [0.02 + noise, np.full(4, 0.3), 0.35 + noise]
     assert rule.best(rows)["n_components"] == 2  # the largest gain is not certain
-    assert rule.choose(compared(*rows, nets=nets), ["sequential"])["n_components"] == 2
+    assert choose_of(*rows, nets=nets)["n_components"] == 2
+
+
+@pytest.mark.parametrize("loss", [bj.Frobenius(), bj.KL()])
+def test_components_are_ordered_by_what_they_are_worth_on_held_out_rows(loss):
+    rng = np.random.default_rng(0)
+    basis = np.kron(np.eye(4), np.ones((1, 6))).astype("float32")
+    usage = rng.gamma(2, 1, (50, 4)) * [3.0, 0.0, 9.0, 1.0]  # the second is not in these rows
+    test = bj.prepare({"target": rng.poisson(usage @ basis).astype("float32")})["target"]
+    found = by_worth(loss, test, jnp.asarray(basis[:3]), jnp.asarray(basis[3:]))
+    np.testing.assert_array_equal(found, basis[[2, 0, 1]])
 
 
 def test_background_components_err_high():
@@ -55,12 +80,13 @@ def test_background_components_err_high():
     assert rule.background_rank([2, 4, 8, 12], crossed) == 8
 
 
-def test_parts_are_equal_in_size_and_never_share_a_group():
+def test_target_and_null_have_as_many_rows_and_parts_share_no_group():
     rng = np.random.default_rng(0)
     x, y = rng.random((80, 4)), rng.random((64, 4))
     mice, others = np.repeat(np.arange(10), 8), np.repeat(np.arange(8), 8)
     for fold in folds(x, y, 3, 0, mice, others):
-        assert len({len(p.rows) for p in fold[1:]}) == 1
+        assert [len(p.rows) for p in fold[1:]] == 2 * [25, 12]
+        assert len(fold.basis.rows) == 25
         used = [set(mice[fold.train.rows]), set(mice[fold.test.rows])]
         assert not used[0] & used[1]
         used = [set(others[p.rows]) for p in (fold.basis, fold.null_train, fold.null_test)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,9 @@ MOST = 1000
 """Most rows of a part: more of them change no choice and cost time."""
 LEAST = 8
 """Fewest rows of a part."""
+SHARES = (0.4, 0.4, 0.2)
+"""Of the background: for its basis, for components, held out. A faint program is found or missed on
+the rows that components are fitted to; to see what they are worth takes fewer."""
 
 
 class Part(NamedTuple):
@@ -62,7 +66,7 @@ def units(x: NDArray, groups: ArrayLike | None, name: str) -> NDArray:
     return names
 
 
-def deal(rng: np.random.Generator, names: NDArray, shares: list[float]) -> list[NDArray]:
+def deal(rng: np.random.Generator, names: NDArray, shares: Sequence[float]) -> list[NDArray]:
     """Units dealt into parts of about these shares of them."""
     order = rng.permutation(names)
     ends = np.round(np.cumsum(shares) * len(order)).astype(int)
@@ -84,8 +88,8 @@ def folds(
     groups: ArrayLike | None = None,
     background_groups: ArrayLike | None = None,
 ) -> list[Fold]:
-    """Random splits: the background in a half and two quarters, the target in two halves of which
-    as many rows are taken as a quarter of the background has.
+    """Random splits: the background in parts of `SHARES`, the target in two of which as many rows
+    are taken as the last two parts of the background have.
 
     Groups that both sets have (pairs) are dealt alike: components are trained and tested on the
     target's rows of the groups whose rows of the background are the null, so that what
@@ -119,21 +123,22 @@ def folds(
     paired = np.intersect1d(names, others) if given else names[:0]
     if len(paired) < 4:
         paired = names[:0]
-    half = min(len(y) // 2, MOST)
-    each = min(len(y) // 4, len(x) // 2, MOST)
-    if each < LEAST:
+    own = [share / sum(SHARES[1:]) for share in SHARES[1:]]
+    first, *sizes = (min(int(share * len(y)), MOST) for share in SHARES)
+    sizes = [min(size, int(share * len(x))) for size, share in zip(sizes, own, strict=True)]
+    if min(sizes) < LEAST:
         raise TooFewError(
             f"{len(x)} samples of the target and {len(y)} of the background leave parts of "
-            f"{each}; {LEAST} are needed"
+            f"{min(sizes)}; {LEAST} are needed"
         )
     found = []
     for split in range(splits):
         rng = np.random.default_rng([seed, split])
-        halves = deal(rng, np.setdiff1d(names, paired), [0.5, 0.5])
-        quarters = deal(rng, np.setdiff1d(others, paired), [0.5, 0.25, 0.25])
-        both = deal(rng, paired, [0.5, 0.25, 0.25])
-        target = [np.concatenate(parts) for parts in zip(halves, both[1:], strict=True)]
-        background = [np.concatenate(parts) for parts in zip(quarters, both, strict=True)]
+        target = deal(rng, np.setdiff1d(names, paired), own)
+        background = deal(rng, np.setdiff1d(others, paired), SHARES)
+        both = deal(rng, paired, SHARES)
+        target = [np.concatenate(parts) for parts in zip(target, both[1:], strict=True)]
+        background = [np.concatenate(parts) for parts in zip(background, both, strict=True)]
         if given:
             for i in (0, 1):
                 count = min(len(target[i]), len(background[1 + i]))
@@ -143,6 +148,9 @@ def folds(
         least = min(map(len, (train, test, basis, *null)))
         if least < LEAST:
             raise TooFewError(f"a part of a split has {least} rows; {LEAST} are needed")
-        rest = [draw(rng, rows, each) for rows in (train, test, *null)]
-        found.append(Fold(draw(rng, basis, half), *rest))
+        rest = [
+            draw(rng, rows, size)
+            for rows, size in zip((train, test, *null), sizes + sizes, strict=True)
+        ]
+        found.append(Fold(draw(rng, basis, first), *rest))
     return found

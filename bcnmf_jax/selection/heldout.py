@@ -23,6 +23,8 @@ from bcnmf_jax.transform import solve_codes
 
 FITTED = Stop(tol=1e-3, max_steps=200)
 SETTLED = Stop(tol=1e-4, max_steps=30)
+DROPPED = Stop(tol=1e-4, max_steps=2)
+"""Where codes are known and one component less is left."""
 IN_TURN = Stop(tol=1e-5, max_steps=100)
 """For one component: what it changes of the whole reconstruction may be little."""
 FLOOR = 0.01
@@ -57,12 +59,19 @@ fold_background = eqx.filter_jit(fit_background)
 
 
 def components(
-    kind: str, objective: Any, data: Data, frozen: Array, widest: int, key: Key[Array, ""]
+    kind: str,
+    objective: Any,
+    data: Data,
+    test: Rows,
+    frozen: Array,
+    widest: int,
+    key: Key[Array, ""],
 ) -> Array:
     """Target components at every number of them from 1 to ``widest``: (widest, widest, g), with
     rows of 0 beyond each number."""
     if kind == "sequential":
         rows = in_turn(objective, data, frozen, widest, key, None, IN_TURN, STARTS, IN_TURN.looks)
+        rows = by_worth(objective.loss, test, rows, frozen)
         return jnp.tril(jnp.ones((widest, widest), rows.dtype))[:, :, None] * rows
     solver = default_solver(objective, data)
 
@@ -82,6 +91,33 @@ def components(
     costs = jnp.where(jnp.isfinite(costs), costs, jnp.inf).reshape(widest, STARTS)
     best = jnp.argmin(costs, axis=1)
     return bases.reshape(widest, STARTS, *bases.shape[1:])[jnp.arange(widest), best]
+
+
+def by_worth(loss: AbstractLoss, test: Rows, found: Array, frozen: Array) -> Array:
+    """Components (count, g) in the order of what they are worth on held-out rows: of those that are
+    left, the one without which they are described best is the last.
+
+    The order in which components were found is that of the training rows, on which one that
+    describes noise can come before a real one.
+    """
+    plain, whole, place = NMF(loss), {"target": test}, jnp.arange(len(found))
+    term = plain.terms(whole)[0]
+
+    def described(kept, near):
+        basis = jnp.concatenate([jnp.where(kept[:, None], found, 0), frozen])
+        codes = solve_codes(plain, whole, basis, DROPPED, near)
+        return misfits([term], codes)[0], codes
+
+    def drop(carry, _):
+        kept, codes = carry
+        without = lax.map(lambda j: described(kept & (place != j), codes)[0], place)
+        last = jnp.argmin(jnp.where(kept, without, jnp.inf))
+        kept = kept & (place != last)
+        return (kept, described(kept, codes)[1]), last
+
+    every = jnp.ones(len(found), bool)
+    start = solve_codes(plain, whole, jnp.concatenate([found, frozen]), SETTLED)
+    return found[lax.scan(drop, (every, start), None, len(found))[1][::-1]]
 
 
 class HeldOut(NamedTuple):
@@ -169,7 +205,7 @@ def evaluate(
         # A feature that a part of the background lacks would cost all that it has in the target.
         mean = train.x.mean(0) + background.x.mean(0)
         frozen = (1 - FLOOR) * frozen + FLOOR * frozen.sum(1, keepdims=True) * mean / mean.sum()
-    bases = components(kind, objective, data, frozen, widest, key)
+    bases = components(kind, objective, data, test.rows, frozen, widest, key)
     at = lambda held: explained(loss, held, bases, frozen, halves)  # noqa: E731
     return bases, at(test), None if other is None else at(other)
 

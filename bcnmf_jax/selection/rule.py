@@ -4,10 +4,12 @@ Candidates are compared by their **net gain**: the share of the held-out target 
 components explain beyond a basis of the background, less what as many components, fitted in the
 same way to a part of the background, explain of another part of it. A candidate is *certain* if its
 net gain is more than `CERTAIN` standard errors above 0, over splits; a contrast is found if any
-is. Of these, candidates are *near* the largest net gain if they fall short of it by less than a
-tenth of it, or by less than one standard error of the difference, split by split. Of those that are
-near, the one with the fewest target components is taken; of these the first objective in the order
-asked for, and of its contrasts the smallest.
+is. Of these, the number of components is the smallest beyond which more are not worth it: they are
+if they raise the net gain by a tenth for each component more, and by more than one standard error
+of the difference, split by split. Of that number, candidates are *near* the largest net gain if
+they fall short of it by less than a tenth of it, or by less than one standard error of the
+difference; of these the first objective in the order asked for is taken, and of its contrasts the
+smallest.
 """
 
 from __future__ import annotations
@@ -17,18 +19,20 @@ from typing import Any
 
 import numpy as np
 
-VERSION = 4
+VERSION = 5
 """Raised whenever another choice may come out of the same data: recorded choices name it."""
 CERTAIN = 2.0
 """Standard errors that a net gain must be above 0."""
-WITHIN = 0.9
-"""Share of the largest net gain that is enough."""
+TEST_TO_TRAIN = 0.5
+"""Rows that are held out for each that components are fitted to."""
+TENTH = 0.1
+"""Share of a net gain that a component more must add, and that the simpler of two may lack."""
 
 
 def standard_error(values: np.ndarray) -> float:
-    """Of a mean over random halves: splits overlap, so that it does not fall to 0 with their number
-    (Nadeau & Bengio 2003, for test parts of the size of the training parts)."""
-    return float(values.std(ddof=1) * np.sqrt(1 / len(values) + 1))
+    """Of a mean over random splits: they overlap, so that it does not fall to 0 with their number
+    (Nadeau & Bengio 2003)."""
+    return float(values.std(ddof=1) * np.sqrt(1 / len(values) + TEST_TO_TRAIN))
 
 
 def plain_error(values: np.ndarray) -> float:
@@ -79,13 +83,27 @@ def compare(rows: Sequence[dict[str, Any]], nets: Sequence[np.ndarray]) -> None:
         row["behind_se"] = plain_error(top - net)
 
 
-def choose(rows: Sequence[dict[str, Any]], order: Sequence[str]) -> dict[str, Any]:
+def choose(
+    rows: Sequence[dict[str, Any]], nets: Sequence[np.ndarray], order: Sequence[str]
+) -> dict[str, Any]:
     """The candidate that the rule takes, from rows with ``objective``, ``alpha``,
-    ``n_components``, ``net``, ``certain`` and what `compare` says."""
-    tenth = (1 - WITHIN) * best(rows)["net"]
-    near = [r for r in eligible(rows) if r["behind"] <= max(tenth, r["behind_se"])]
-    rank = lambda row: (row["n_components"], order.index(row["objective"]), row["alpha"])  # noqa: E731
-    return min(near, key=rank)
+    ``n_components``, ``net`` and ``certain``, and their net gains, each ``(splits,)``."""
+    kept = [id(row) for row in eligible(rows)]
+    left = [(row, net) for row, net in zip(rows, nets, strict=True) if id(row) in kept]
+
+    def beats(more, less, share: float) -> bool:
+        gap = more[1] - less[1]
+        return bool(gap.mean() > max(share * abs(less[0]["net"]), plain_error(gap)))
+
+    for count in sorted({row["n_components"] for row, _ in left}):
+        mine = [one for one in left if one[0]["n_components"] == count]
+        top = max(mine, key=lambda one: one[0]["net"])
+        larger = [one for one in left if one[0]["n_components"] > count]
+        if any(beats(m, top, (1 + TENTH) ** (m[0]["n_components"] - count) - 1) for m in larger):
+            continue
+        near = [row for row, net in mine if not beats(top, (row, net), TENTH)]
+        return min(near, key=lambda row: (order.index(row["objective"]), row["alpha"]))
+    raise AssertionError("nothing is beyond the largest number of components")
 
 
 def background_rank(ranks: Sequence[int], crossed: np.ndarray) -> int:

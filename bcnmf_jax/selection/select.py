@@ -114,7 +114,7 @@ def select(
         mine, gains = _rows(objective, alpha, ranks, found)
         table, nets = table + mine, nets + gains
     rule.compare(table, nets)
-    taken = rule.choose(table, objectives)
+    taken = rule.choose(table, nets, objectives)
     background = [
         {"n_background_components": k, "crossed": float(v)}
         for k, v in zip(widths, crossed.mean(0), strict=True)
