@@ -39,7 +39,7 @@ def select(
 ) -> Selection:
     """Choose objective, contrast, and numbers of target and background components without labels.
 
-    The rule is that of `bcnmf_jax.selection.rule`. Cost: ``splits`` fits of halves for every
+    The rule is that of `bcnmf_jax.selection.rule`. Cost: ``splits`` fits of parts for every
     objective, contrast and (where components are not found in turn) number of components, twice.
 
     Parameters
