@@ -52,8 +52,8 @@ def rest_table(rows: list[dict[str, Any]]) -> Table:
         "ended; the residual of stationarity where it ended and after 500 steps of MU; the largest "
         "rise of the value in any step of VarPro, beyond the duality gap of its codes, and how far "
         "below MU's best value it ended, both of the way from the start to MU's best; "
-        "seconds to MU's best value (to a ten-thousandth of that way; – where a solver does not get "
-        "there), medians over "
+        "seconds to MU's best value (to a ten-thousandth of that way; – where a solver does not "
+        "get there), medians over "
         f"{max(row['start'] for row in rows) + 1} starts, without compilation."
     )
     header = list(records[0])
