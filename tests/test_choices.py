@@ -35,10 +35,9 @@ def test_regret_is_against_the_best_entry_that_did_not_fail():
     table = regret.regret_table([ROW], settings)
     line = dict(zip(table.header, table.body[0], strict=True))
     assert line["ARI"] == "0.900 [0.850, 0.950]" and line["≤ .05"] == "yes"
-    assert table.body[0][5:7] == ["*0.940*", "0.040"] and table.body[0][9:11] == [
-        "*0.980*",
-        "-0.010",
-    ]
+    assert table.body[0][5:9] == ["*0.940*", "0.040", "yes", "*0.300*"]
+    assert table.body[0][9:14] == ["0.990", "*0.980*", "-0.010", "yes", "*0.900*"]
+    assert "ARI: 1 of 1 choices are within 0.05 of the best entry, 0 more" in table.caption
     assert line["choice"] == "sequential K=2+6" and line["contrast"] == "found"
     assert table.numbers.loc[0, "auc_oracle_setting"].startswith("cpca")
     assert table.numbers.loc[0, "ari_primary_nmf"] == 0.3
