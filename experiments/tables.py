@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.ablations import ablation_tables, readout_table
+from experiments.beside_table import beside_table
 from experiments.bounds import bounded_table
 from experiments.calibrated import calibration_table
 from experiments.columns import SCORE_COLUMNS, Column, italic, numbers, restarts, score_cells
@@ -40,6 +41,7 @@ from experiments.transition_table import transition_table
 TABLES = ROOT / "paper" / "tables"
 #: Tables of rows that are no fits, by the folder of ``paper`` that holds them.
 OTHERS = {
+    "beside": beside_table,
     "calibration": calibration_table,
     "rest": rest_table,
     "transitions": transition_table,
