@@ -49,7 +49,7 @@ def bounded_table(rows: pd.DataFrame, settings: pd.DataFrame) -> Table:
                 for share, n in zip(group["failed"], group["restarts"], strict=True)
             ),
             joined(f"{count:g}" for count in group["dead"]),
-            *(f"{group[name].iloc[-1]:.5g}" for name in names),
+            *(valued(group[name].iloc[-1]) for name in names),
             f"{group['moves'].max():.0e}",
             joined(map(score, group["ari_primary_median"])),
             joined(map(score, group["auc_median"])),
@@ -57,14 +57,14 @@ def bounded_table(rows: pd.DataFrame, settings: pd.DataFrame) -> Table:
         body.append(cells)
         last = data
     alphas = joined(f"{alpha:g}" for alpha in sorted(table["alpha"].unique()))
+    several = "; cells with several numbers are at these α" if "/" in alphas else ""
     rank, count = table["rank"].iloc[0], table["restarts"].max()
-    valued = rows[rows["values"].notna()].groupby("setting").size().max()
+    first = rows[rows["values"].notna()].groupby("setting").size().max()
     caption = (
-        f"Forms of the contrast on raw counts, K = {rank}; cells with several numbers are at α = "
-        f"{alphas}. *Failed*: of {count} restarts those that collapsed or were not finite. *Dead*: "
+        f"Forms of the contrast on raw counts, K = {rank}, α = {alphas}{several}. *Failed*: of {count} restarts those that collapsed or were not finite. *Dead*: "
         "features of which less than 1 % of the observed total is explained, the most of all "
         "restarts. V is the game value with settled codes at the largest α when the reconstruction "
-        f"is floored at eps, the median of the first {valued} restarts; *moves* is how far the "
+        f"is floored at eps, the median of the first {first} restarts; *moves* is how far the "
         "values under the floors lie apart relative to the largest of them, the most of these and "
         "of α (inf where one is not finite). bcNMF under KL and the negative binomial stands "
         "beside one frozen component of the background; it and background first count the "
@@ -76,6 +76,11 @@ def bounded_table(rows: pd.DataFrame, settings: pd.DataFrame) -> Table:
     scores = ["x_explained", "y_explained", "ari_primary", "auc"]
     kept += [*names, *(f"{of}_{part}" for of in scores for part in ("q1", "median", "q3"))]
     return Table("bounded", "Forms of the contrast on counts", caption, header, body, table[kept])
+
+
+def valued(value: float) -> str:
+    """A game value of a few digits."""
+    return f"{value:.5g}" if np.isfinite(value) else "–"
 
 
 def joined(cells: Iterable[str]) -> str:
