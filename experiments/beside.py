@@ -34,7 +34,8 @@ from experiments.scoring import known, score_one, scorers
 
 RANK, BACKGROUND_RANK, RESTARTS = 5, 5, 20
 ALPHAS = (0.0, 0.5, 1.0, 1.5)
-STOP = bj.Stop(tol=2e-3, max_steps=500)
+TOL, STEPS = 2e-3, 500
+STOP = bj.Stop(tol=TOL, max_steps=STEPS)
 DATA = (
     Data(name="kang_lymphocytes"),
     Data(name="kang_cross_donor"),
@@ -44,7 +45,7 @@ DATA = (
     Data(name="beta_simulation", args={"beta": 16}),
 )
 HASH = hashlib.sha256(
-    json.dumps([RANK, BACKGROUND_RANK, RESTARTS, 2e-3, 500]).encode()
+    json.dumps([RANK, BACKGROUND_RANK, RESTARTS, TOL, STEPS]).encode()
 ).hexdigest()[:12]
 
 
@@ -71,20 +72,23 @@ def read(pool: Executor, data: Data, alpha: float) -> Row:
     values, truth = dataset.data("log"), known(dataset)
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(0)))(jnp.arange(RESTARTS))
     found = bj.sweep(bj.Contrastive, values, alphas=[alpha], ranks=[RANK], keys=keys, stop=STOP)
-    bases, codes = (np.asarray(found.blocks[name])[0, 0] for name in ("basis", "target"))
+    bases, target = np.asarray(found.blocks["basis"])[0, 0], {"target": values["target"]}
     beside = background_bases(jnp.asarray(values["background"]), keys)
     plain, pending = bj.NMF(), []
     for seed in range(RESTARTS):
-        whole = {"basis": jnp.concatenate([jnp.asarray(bases[seed]), beside[seed]])}
-        both = np.asarray(bj.transform(plain, whole, {"target": values["target"]}))
-        for own, shared in ((codes[seed], None), (both[:, :RANK], both[:, RANK:])):
+        rows = jnp.asarray(bases[seed])
+        alone = np.asarray(bj.transform(plain, {"basis": rows}, target))
+        whole = {"basis": jnp.concatenate([rows, beside[seed]])}
+        both = np.asarray(bj.transform(plain, whole, target))
+        for own, shared in ((alone, None), (both[:, :RANK], both[:, RANK:])):
             pending.append(pool.submit(score_one, own, bases[seed], shared, truth, seed))
     scores = [one.result() for one in pending]
     told = {
         readout: {name: [s[name] for s in scores[i::2]] for name in ("auc", "ari_primary")}
         for i, readout in enumerate(("alone", "beside"))
     }
-    return {"redundancy": [redundancy(basis) for basis in bases], **told}
+    results = bj.result_name(found.result)[0, 0].tolist()
+    return {"results": results, "redundancy": [redundancy(basis) for basis in bases], **told}
 
 
 def jobs(pool: Executor) -> list[tuple[Row, Callable[[], Row]]]:

@@ -61,7 +61,8 @@ def bounded_table(rows: pd.DataFrame, settings: pd.DataFrame) -> Table:
     rank, count = table["rank"].iloc[0], table["restarts"].max()
     first = rows[rows["values"].notna()].groupby("setting").size().max()
     caption = (
-        f"Forms of the contrast on raw counts, K = {rank}, α = {alphas}{several}. *Failed*: of {count} restarts those that collapsed or were not finite. *Dead*: "
+        f"Forms of the contrast on raw counts, K = {rank}, α = {alphas}{several}. *Failed*: of "
+        f"{count} restarts those that collapsed or were not finite. *Dead*: "
         "features of which less than 1 % of the observed total is explained, the most of all "
         "restarts. V is the game value with settled codes at the largest α when the reconstruction "
         f"is floored at eps, the median of the first {first} restarts; *moves* is how far the "

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.formats import Table, score, spread
-from experiments.records import ROOT
+from experiments.records import ROOT, RowError
 from experiments.summary import LOSSES, RIVALS, method_name, setting_name
 
 CHOICES = ROOT / "paper" / "choices"
@@ -25,9 +25,20 @@ SHORT = {"contrast found": "found", "no contrast found": "none", "no power": "no
 
 
 def read_choices(folder: Path = CHOICES) -> list[dict[str, Any]]:
-    """Rows of every file of choices, in order; none where there is no folder."""
-    paths = sorted(folder.glob("*.jsonl")) if folder.exists() else []
-    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+    """Rows of every file of choices, in order; none where there is no folder.
+
+    Raises
+    ------
+    RowError
+        For rows of several configurations, or versions of the rule, in one file.
+    """
+    found = []
+    for path in sorted(folder.glob("*.jsonl")) if folder.exists() else []:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        if len({row["config_hash"] for row in rows}) > 1:
+            raise RowError(f"{path}: choices by several rules or configurations; keep those of one")
+        found += rows
+    return found
 
 
 def quartiles(values: list[float | None]) -> tuple[float, float, float]:
@@ -38,24 +49,26 @@ def quartiles(values: list[float | None]) -> tuple[float, float, float]:
     return tuple(np.quantile(held, [0.5, 0.25, 0.75]))
 
 
-def best_entry(settings: pd.DataFrame, row: dict[str, Any], of: str) -> tuple[float, str]:
-    """The best median of a score on a data set over all methods and settings, and whose it is."""
+def rivals(settings: pd.DataFrame, row: dict[str, Any], of: str) -> pd.DataFrame:
+    """Settings of all methods on the data of a choice that have a score and mostly did not fail."""
     told = json.dumps(row["data_args"], sort_keys=True)
     same = (settings["data"] == row["data"]) & (settings["data_args"] == told)
     usable = settings[same & settings["experiment"].isin(RIVALS) & (settings["failed"] <= 0.5)]
-    usable = usable[usable[f"{of}_median"].notna()]
-    if not len(usable):
+    return usable[usable[f"{of}_median"].notna()]
+
+
+def best_entry(held: pd.DataFrame, of: str) -> tuple[float, str]:
+    """The best median of a score over all methods and settings, and whose it is."""
+    if not len(held):
         return np.nan, ""
-    best = usable.loc[usable[f"{of}_median"].idxmax()]
+    best = held.loc[held[f"{of}_median"].idxmax()]
     name = f"{method_name(best['label'], best['loss'])} {setting_name(best)}"
     return float(best[f"{of}_median"]), name
 
 
-def plain_nmf(settings: pd.DataFrame, row: dict[str, Any], of: str) -> float:
+def plain_nmf(held: pd.DataFrame, row: dict[str, Any], of: str) -> float:
     """The best median of plain NMF with the loss of a choice."""
-    told = json.dumps(row["data_args"], sort_keys=True)
-    same = (settings["data"] == row["data"]) & (settings["data_args"] == told)
-    own = settings[same & (settings["method"] == "nmf") & (settings["loss"] == row["loss"])]
+    own = held[(held["method"] == "nmf") & (held["loss"] == row["loss"])]
     return float(own[f"{of}_median"].max()) if len(own) else np.nan
 
 
@@ -81,8 +94,8 @@ def regret_table(choices: list[dict[str, Any]], settings: pd.DataFrame) -> Table
         record |= {"choice": cells[3], "seconds": row["seconds"]}
         for of in ("ari_primary", "auc"):
             median, low, high = quartiles(row["scores"][of])
-            best, who = best_entry(settings, row, of)
-            nmf = plain_nmf(settings, row, of)
+            held = rivals(settings, row, of)
+            (best, who), nmf = best_entry(held, of), plain_nmf(held, row, of)
             lost = best - median
             near = "" if np.isnan(lost) else ("yes" if lost <= NEAR[of] else "no")
             cells += [spread(median, low, high), f"*{score(best)}*", score(lost), near]
@@ -103,7 +116,8 @@ def regret_table(choices: list[dict[str, Any]], settings: pd.DataFrame) -> Table
         "median over all methods and settings on these data, both losses and cPCA's included, "
         "chosen with the labels; regret is how far below it the choice is. *Contrast* is the "
         "answer of the choice, *NMF* the best of plain NMF with the same loss, with the labels too "
-        "(– where no other method was run). Seconds are those of the choice. "
+        "(– where nothing of that was run; on simulated families one or two settings of each "
+        "method). Seconds are those of the choice. "
     )
     frame = pd.DataFrame(records)
     caption += " ".join(

@@ -15,10 +15,12 @@ def line(table, at=0):
 def test_codes_alone_and_beside():
     scores = {"auc": [0.7, 0.8, 0.9], "ari_primary": [0.0, 0.1, None]}
     row = {
-        "data": "one", "data_args": {"beta": 8}, "alpha": 0.5, "redundancy": [0.5, 0.6, 0.7],
+        "data": "one", "data_args": {"beta": 8}, "alpha": 0.5,
+        "results": ["converged", "collapsed", "converged"], "redundancy": [0.5, 0.6, 0.7],
         "alone": scores, "beside": {"auc": [1.0] * 3, "ari_primary": [0.9] * 3},
     }  # fmt: skip
     table = beside_table([row, {**row, "alpha": 1.0}])
+    assert line(table)["collapsed"] == "1"
     assert line(table)["AUC, alone"] == "0.800" and line(table)["ARI, alone"] == "0.050"
     assert line(table)["AUC, beside"] == "1.000" and line(table)["data"] == "one, beta 8"
     assert line(table, 1)["data"] == "" and line(table, 1)["α"] == "1"

@@ -8,7 +8,7 @@ import pytest
 
 import bcnmf_jax as bj
 from bcnmf_jax.selection import Selection, rule
-from bcnmf_jax.selection.folds import TooFewError, folds
+from bcnmf_jax.selection.folds import TooFewError, folds, held_out_ratio
 from bcnmf_jax.selection.heldout import by_worth
 from bcnmf_jax.selection.select import stability
 from bcnmf_jax.selection.thinning import counts_of
@@ -48,12 +48,13 @@ def test_a_difference_within_its_standard_error_is_none():
             assert found["n_components"] == k
 
 
-def test_how_far_a_candidate_is_behind_the_best():
-    noise = np.array([1.0, -1.0, 1.0, -1.0])
-    rows = [row(0.7, 1), row(1.0, 2)]
-    rule.compare(rows, [0.7 + 0.1 * noise, np.full(4, 1.0)])
-    assert [r["behind"] for r in rows] == pytest.approx([0.3, 0.0])
-    assert [r["behind_se"] for r in rows] == pytest.approx([0.1 / np.sqrt(3), 0.0])
+def test_ranks_with_gaps_losses_and_nothing_certain():
+    assert choose_of(row(0.5, 1), row(0.7, 5))["n_components"] == 1  # below .5 * 1.1 ** 4
+    assert choose_of(row(0.5, 1), row(0.74, 5))["n_components"] == 5
+    # What explains less than the null is not improved by losing more.
+    lost = row(-0.2, 1, -1.0), row(-0.3, 2, -1.0), row(-0.19, 3, -1.0)
+    assert choose_of(*lost)["n_components"] == 1
+    assert choose_of(*lost, row(0.1, 4, 1.0))["n_components"] == 4
 
 
 def test_what_is_not_certain_is_not_taken_while_something_is():
@@ -80,17 +81,24 @@ def test_background_components_err_high():
     assert rule.background_rank([2, 4, 8, 12], crossed) == 8
 
 
-def test_target_and_null_have_as_many_rows_and_parts_share_no_group():
+@pytest.mark.parametrize("paired", [False, True])
+def test_target_and_null_have_as_many_rows_and_parts_share_no_group(paired):
     rng = np.random.default_rng(0)
-    x, y = rng.random((80, 4)), rng.random((64, 4))
-    mice, others = np.repeat(np.arange(10), 8), np.repeat(np.arange(8), 8)
-    for fold in folds(x, y, 3, 0, mice, others):
-        assert [len(p.rows) for p in fold[1:]] == 2 * [25, 12]
-        assert len(fold.basis.rows) == 25
+    mice = np.repeat(np.arange(8), 10)
+    others = np.repeat(np.arange(8) + (0 if paired else 100), 20)
+    x, y = rng.random((80, 4)), rng.random((160, 4))
+    made = folds(x, y, 3, 0, mice, others)
+    for fold in made:
+        assert len({len(p.rows) for p in (fold.train, fold.null_train)}) == 1
+        held = [p.weights.sum() for p in fold[1:]]
+        assert held[:2] == held[2:] and held[0] > held[1] >= 10
         used = [set(mice[fold.train.rows]), set(mice[fold.test.rows])]
         assert not used[0] & used[1]
         used = [set(others[p.rows]) for p in (fold.basis, fold.null_train, fold.null_test)]
         assert not (used[0] & used[1] or used[0] & used[2] or used[1] & used[2])
+    # Of 8 groups of the background 3 stand in for the target and 2 are held out.
+    assert held_out_ratio(made, mice) == pytest.approx(2 / 3)
+    assert held_out_ratio(folds(x, y, 3, 0), None) == pytest.approx(0.5, abs=0.05)
 
 
 def test_duplicates_stay_together():

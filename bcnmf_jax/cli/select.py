@@ -40,7 +40,7 @@ def select(
         typer.Option(help="Numbers of target components to choose from.", rich_help_panel=MODEL),
     ] = None,
     splits: Annotated[
-        int | None, typer.Option(help="Random splits into halves.", rich_help_panel=MODEL)
+        int | None, typer.Option(help="Random splits of both sets.", rich_help_panel=MODEL)
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the splits.", min=0, rich_help_panel=MODEL)] = 0,
 ) -> None:

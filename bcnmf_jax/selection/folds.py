@@ -1,4 +1,4 @@
-"""Splits of both sets into parts of equal size; samples that belong together stay together."""
+"""Splits of both sets into parts, alike for both; samples that belong together stay together."""
 
 from __future__ import annotations
 
@@ -73,11 +73,22 @@ def deal(rng: np.random.Generator, names: NDArray, shares: Sequence[float]) -> l
     return np.split(order, ends[:-1])
 
 
-def draw(rng: np.random.Generator, rows: NDArray[np.intp], count: int) -> Part:
-    """``count`` of the rows, filled up with the first of them at weight 0."""
+def draw(rng: np.random.Generator, rows: NDArray[np.intp], count: int, size: int) -> Part:
+    """``count`` of the rows, filled up to ``size`` with the first of them at weight 0."""
     some = rng.permutation(rows)[:count]
-    filled = np.concatenate([some, np.full(count - len(some), some[0])])
-    return Part(filled, (np.arange(count) < len(some)).astype("float32"))
+    filled = np.concatenate([some, np.full(size - len(some), some[0])])
+    return Part(filled, (np.arange(size) < len(some)).astype("float32"))
+
+
+def held_out_ratio(parts: list[Fold], groups: ArrayLike | None) -> float:
+    """What is held out of the target for each that components are fitted to: rows, or groups where
+    they are given, since rows of a group are not independent."""
+
+    def count(part: Part) -> int:
+        rows = part.rows[part.weights > 0]
+        return len(rows) if groups is None else len(np.unique(np.asarray(groups)[rows]))
+
+    return float(np.mean([count(fold.test) / count(fold.train) for fold in parts]))
 
 
 def folds(
@@ -148,9 +159,13 @@ def folds(
         least = min(map(len, (train, test, basis, *null)))
         if least < LEAST:
             raise TooFewError(f"a part of a split has {least} rows; {LEAST} are needed")
-        rest = [
-            draw(rng, rows, size)
-            for rows, size in zip((train, test, *null), sizes + sizes, strict=True)
+        # As many rows of the target as of the null.
+        most = 2 * [
+            min(size, *map(len, two)) for size, *two in zip(sizes, (train, test), null, strict=True)
         ]
-        found.append(Fold(draw(rng, basis, first), *rest))
+        rest = [
+            draw(rng, rows, count, size)
+            for rows, count, size in zip((train, test, *null), most, sizes + sizes, strict=True)
+        ]
+        found.append(Fold(draw(rng, basis, first, first), *rest))
     return found

@@ -5,11 +5,11 @@ components explain beyond a basis of the background, less what as many component
 same way to a part of the background, explain of another part of it. A candidate is *certain* if its
 net gain is more than `CERTAIN` standard errors above 0, over splits; a contrast is found if any
 is. Of these, the number of components is the smallest beyond which more are not worth it: they are
-if they raise the net gain by a tenth for each component more, and by more than one standard error
-of the difference, split by split. Of that number, candidates are *near* the largest net gain if
-they fall short of it by less than a tenth of it, or by less than one standard error of the
-difference; of these the first objective in the order asked for is taken, and of its contrasts the
-smallest.
+if they raise the net gain by a tenth for each component more (compounded), and by more than one
+standard error of the difference, split by split. Of that number, candidates are *near* the largest
+net gain if they fall short of it by less than a tenth of it, or by less than one standard error of
+the difference; of these the first objective in the order asked for is taken, and of its contrasts
+the smallest.
 """
 
 from __future__ import annotations
@@ -23,31 +23,29 @@ VERSION = 5
 """Raised whenever another choice may come out of the same data: recorded choices name it."""
 CERTAIN = 2.0
 """Standard errors that a net gain must be above 0."""
-TEST_TO_TRAIN = 0.5
-"""Rows that are held out for each that components are fitted to."""
 TENTH = 0.1
 """Share of a net gain that a component more must add, and that the simpler of two may lack."""
 
 
-def standard_error(values: np.ndarray) -> float:
+def standard_error(values: np.ndarray, ratio: float) -> float:
     """Of a mean over random splits: they overlap, so that it does not fall to 0 with their number
-    (Nadeau & Bengio 2003)."""
-    return float(values.std(ddof=1) * np.sqrt(1 / len(values) + TEST_TO_TRAIN))
+    (Nadeau & Bengio 2003); ``ratio`` is what is held out for each that is fitted to."""
+    return float(values.std(ddof=1) * np.sqrt(1 / len(values) + ratio))
 
 
 def plain_error(values: np.ndarray) -> float:
-    """Of a mean over splits as if they were independent: how far apart two candidates may be for
-    the simpler one to be preferred (the one-standard-error rule; Breiman et al. 1984)."""
+    """Of a mean over splits as if they were independent: how far apart two candidates may be and
+    still count as equal (the one-standard-error rule; Breiman et al. 1984)."""
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def summary(
-    gain: np.ndarray, null: np.ndarray, beside: dict[str, np.ndarray]
+    gain: np.ndarray, null: np.ndarray, ratio: float, beside: dict[str, np.ndarray]
 ) -> dict[str, float | None]:
     """Criteria of one candidate from its values per split, each ``(splits,)``; those ``beside``
     the gain decide nothing, and are None where they could not be taken."""
     net = gain - null
-    error = standard_error(net)
+    error = standard_error(net, ratio)
     return {
         "gain": float(gain.mean()),
         "null": float(null.mean()),
@@ -62,25 +60,16 @@ def certain(rows: Sequence[dict[str, Any]]) -> list[bool]:
     return [bool(row["certain"] > CERTAIN) for row in rows]
 
 
-def eligible(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The candidates that are certain; all, where none is."""
-    sure = [row for row, is_sure in zip(rows, certain(rows), strict=True) if is_sure]
-    return sure or list(rows)
+def eligible(rows: Sequence[dict[str, Any]]) -> list[bool]:
+    """Which candidates can be chosen: those that are certain; all, where none is."""
+    sure = certain(rows)
+    return sure if any(sure) else [True] * len(rows)
 
 
 def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Of those that are eligible, the candidate of largest net gain."""
-    return max(eligible(rows), key=lambda row: row["net"])
-
-
-def compare(rows: Sequence[dict[str, Any]], nets: Sequence[np.ndarray]) -> None:
-    """Say of every candidate how far it is behind the `best`, and the standard error of that over
-    splits, as ``behind`` and ``behind_se``; ``nets`` are their gains, each ``(splits,)``."""
-    first = best(rows)
-    top = next(net for row, net in zip(rows, nets, strict=True) if row is first)
-    for row, net in zip(rows, nets, strict=True):
-        row["behind"] = float((top - net).mean())
-        row["behind_se"] = plain_error(top - net)
+    held = [row for row, may in zip(rows, eligible(rows), strict=True) if may]
+    return max(held, key=lambda row: row["net"])
 
 
 def choose(
@@ -88,8 +77,8 @@ def choose(
 ) -> dict[str, Any]:
     """The candidate that the rule takes, from rows with ``objective``, ``alpha``,
     ``n_components``, ``net`` and ``certain``, and their net gains, each ``(splits,)``."""
-    kept = [id(row) for row in eligible(rows)]
-    left = [(row, net) for row, net in zip(rows, nets, strict=True) if id(row) in kept]
+    may = eligible(rows)
+    left = [one for one, kept in zip(zip(rows, nets, strict=True), may, strict=True) if kept]
 
     def beats(more, less, share: float) -> bool:
         gap = more[1] - less[1]

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from bcnmf_jax.data import prepare
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.selection import rule
-from bcnmf_jax.selection.folds import TooFewError, folds
+from bcnmf_jax.selection.folds import TooFewError, folds, held_out_ratio
 from bcnmf_jax.selection.heldout import KINDS
 from bcnmf_jax.selection.selection import Selection
 from bcnmf_jax.selection.thinning import counts_of
@@ -92,7 +92,7 @@ def select(
     work = Work(x, y, parts, loss, seed, weigh, (held[0], held[1]))
     tell = progress or (lambda share: None)
     tell(0.0)
-    most = min(work.half, x.shape[1])
+    most, ratio = min(work.basis_rows, x.shape[1]), held_out_ratio(parts, groups.get("target"))
     widths = [k for k in background_ranks if k < most]
     if not widths:
         raise ValueError(f"background_ranks must hold a number below {most}: {background_ranks}")
@@ -111,9 +111,8 @@ def select(
     for i, (objective, alpha) in enumerate((o, a) for o in objectives for a in alphas):
         asked = objective, alpha, max(ranks)
         found = over_splits(i + 1, lambda s, asked=asked: work.candidate(s, *asked, frozen[s]))
-        mine, gains = _rows(objective, alpha, ranks, found)
+        mine, gains = _rows(objective, alpha, ranks, found, ratio)
         table, nets = table + mine, nets + gains
-    rule.compare(table, nets)
     taken = rule.choose(table, nets, objectives)
     background = [
         {"n_background_components": k, "crossed": float(v)}
@@ -127,7 +126,7 @@ def select(
 
 
 def _rows(
-    objective: str, alpha: float, ranks: Sequence[int], found: list[dict]
+    objective: str, alpha: float, ranks: Sequence[int], found: list[dict], ratio: float
 ) -> tuple[list[dict], list[NDArray]]:
     """The table's rows of one objective and contrast, and their net gains in every split."""
 
@@ -144,7 +143,7 @@ def _rows(
         net = {w: more(gain[w]) - more(null[w]) for w in ("crossed", "thinned")}
         own = more(gain["explained"]), more(null["explained"])
         nets.append(own[0] - own[1])
-        criteria = rule.summary(*own, net)
+        criteria = rule.summary(*own, ratio, net)
         rows.append(
             {"objective": objective, "alpha": float(alpha), "n_components": int(k)}
             | criteria

@@ -32,8 +32,7 @@ class Selection:
         One row per candidate: ``objective``, ``alpha``, ``n_components``; means over the splits of
         ``gain`` (share of the held-out target that the components explain beyond the background's
         basis), ``null`` (the same in the background), ``net`` (their difference), its standard
-        error ``net_se``, ``certain`` (their ratio), ``behind`` (how far it is below the largest net
-        gain) and ``behind_se``, ``crossed`` (net gain by bi-cross-validation),
+        error ``net_se``, ``certain`` (their ratio), ``crossed`` (net gain by bi-cross-validation),
         ``thinned`` (net gain on counts that codes were not read on; None without counts),
         ``spill`` (what the target's components explain of held-out background), ``stability``
         (cosine of matched components between splits), ``x_explained``, ``y_explained`` (of held-out

@@ -34,7 +34,7 @@ class Work:
         order = np.random.default_rng(seed).permutation(x.shape[1])
         read, predicted = np.split(order, [len(order) // 2])
         self.halves = jnp.asarray(np.sort(read)), jnp.asarray(np.sort(predicted))
-        self.half = len(parts[0].basis.rows)
+        self.basis_rows = len(parts[0].basis.rows)
 
     def rows(self, values: NDArray, part: Part) -> Rows:
         """The rows of a part; weights only where parts can be filled up."""
