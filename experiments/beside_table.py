@@ -31,9 +31,9 @@ def beside_table(rows: list[dict[str, Any]]) -> Table:
     caption = (
         "The plain contrast (squared error, K = 5), medians over "
         f"{len(rows[0]['redundancy'])} restarts (and how many of them *collapsed*): the mean "
-        "cosine between its components (1: copies of one another), and AUC of the best component and "
-        "primary ARI of codes that are read on its components *alone*, as published, and *beside* a plain basis of the "
-        "background. α = 0 is plain NMF of the target."
+        "cosine between its components (1: copies of one another), and AUC of the best component "
+        "and primary ARI of codes that are read on its components *alone*, as published, and "
+        "*beside* a plain basis of the background. α = 0 is plain NMF of the target."
     )
     header = ["data", "α", "collapsed", "cosine of components"]
     header += ["AUC, alone", "AUC, beside", "ARI, alone", "ARI, beside"]

@@ -54,7 +54,7 @@ def rest_table(rows: list[dict[str, Any]]) -> Table:
         "steps of MU; the largest rise of the value from one look to the next, ten steps later, of "
         "either, and how far below MU's best value VarPro ended, as shares of the way from the "
         "start to MU's best; seconds to MU's best value (to a ten-thousandth of that way; – where "
-        "a solver does not get there), without compilation. Medians over starts, of which there are "
+        "a solver does not get there), without compilation. Medians over starts: "
         f"{max(row['start'] for row in rows) + 1}."
     )
     header = list(records[0])
