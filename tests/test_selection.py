@@ -58,11 +58,12 @@ def test_ranks_with_gaps_losses_and_nothing_certain():
 
 
 def test_what_is_not_certain_is_not_taken_while_something_is():
-    assert rule.certain([row(0.1, 1, 1.0), row(0.2, 2, 2.5)]) == [False, True]
+    assert rule.certain([row(0.1, 1, 1.0), row(0.2, 2, 3.5)], 4) == [False, True]
+    assert rule.limit(4) == pytest.approx(3.18, abs=0.01) and rule.limit(99) < 2
     noise = np.array([0.5, -0.5, 0.4, -0.4])
     rows = [row(0.02, 1, 0.1), row(0.3, 2, 5.0), row(0.35, 3, 1.8)]
     nets = [0.02 + noise, np.full(4, 0.3), 0.35 + noise]
-    assert rule.best(rows)["n_components"] == 2  # the largest gain is not certain
+    assert rule.best(rows, 4)["n_components"] == 2  # the largest gain is not certain
     assert choose_of(*rows, nets=nets)["n_components"] == 2
 
 
@@ -126,18 +127,21 @@ def test_stability_ignores_order_and_scale():
 
 @pytest.fixture(scope="module")
 def programs():
-    """A function of the number of target programs, 0 to 2: counts with three shared ones."""
+    """A function of the number of target programs, 0 to 2, of samples and their depth: counts with
+    three shared programs."""
     rng = np.random.default_rng(1)
     shared = np.concatenate([np.kron(np.eye(3), np.ones((1, 15))), np.zeros((3, 20))], 1)
     own = np.concatenate([np.zeros((2, 45)), np.kron(np.eye(2), np.ones((1, 10)))], 1)
 
-    def draw(n, count):
+    def draw(n, count, depth):
         which = rng.integers(0, 2, n)
         carries = np.eye(2)[which] * (np.arange(2) < count)
         rate = 4 * rng.gamma(2, 1, (n, 3)) @ shared + 3 * carries @ own + 0.5
-        return rng.poisson(rate).astype("float32")
+        return rng.poisson(depth * rate).astype("float32")
 
-    return lambda count: {"target": draw(240, count), "background": draw(240, 0)}
+    return lambda count, n=240, depth=1: {
+        "target": draw(n, count, depth), "background": draw(n, 0, depth)
+    }  # fmt: skip
 
 
 def choose(data, **more):
@@ -186,11 +190,13 @@ def test_halves_of_counts_are_independent_and_sum_to_the_whole():
 
 
 def test_no_program_is_said(programs):
-    found = choose(programs(0))
-    assert found.outcome == "no contrast found" and "planted" in found.reasons[0]
+    found = choose(programs(0, 600, 10))
+    assert found.outcome == "no contrast found" and "is found:" in found.reasons[0]
 
 
 def test_too_little_to_tell(programs):
+    found = choose(programs(0))
+    assert found.outcome == "no power" and "is not found either" in found.reasons[0]
     data = programs(2)
     few = bj.select({k: v[:20] for k, v in data.items()}, ranks=(1,), background_ranks=(2,))
     assert few.outcome == "no power" and few.table == () and "are needed" in few.reasons[0]

@@ -3,13 +3,12 @@
 Candidates are compared by their **net gain**: the share of the held-out target that their
 components explain beyond a basis of the background, less what as many components, fitted in the
 same way to a part of the background, explain of another part of it. A candidate is *certain* if its
-net gain is more than `CERTAIN` standard errors above 0, over splits; a contrast is found if any
-is. Of these, the number of components is the smallest beyond which more are not worth it: they are
-if they raise the net gain by a tenth for each component more (compounded), and by more than one
-standard error of the difference, split by split. Of that number, candidates are *near* the largest
-net gain if they fall short of it by less than a tenth of it, or by less than one standard error of
-the difference; of these the first objective in the order asked for is taken, and of its contrasts
-the smallest.
+net gain is above 0 at `LEVEL` by Student's t over splits; a contrast is found if any is. Of these,
+the number of components is the smallest beyond which more are not worth it: they are if they raise
+the net gain by a tenth for each component more (compounded), and by more than one standard error of
+the difference, split by split. Of that number, candidates are *near* the largest net gain if they
+fall short of it by less than a tenth of it, or by less than one standard error of the difference;
+of these the first objective in the order asked for is taken, and of its contrasts the smallest.
 """
 
 from __future__ import annotations
@@ -18,11 +17,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 VERSION = 5
 """Raised whenever another choice may come out of the same data: recorded choices name it."""
-CERTAIN = 2.0
-"""Standard errors that a net gain must be above 0."""
+LEVEL = 0.025
+"""One-sided level at which a net gain must be above 0."""
 TENTH = 0.1
 """Share of a net gain that a component more must add, and that the simpler of two may lack."""
 
@@ -55,20 +55,25 @@ def summary(
     } | {k: None if np.isnan(v).any() else float(v.mean()) for k, v in beside.items()}
 
 
-def certain(rows: Sequence[dict[str, Any]]) -> list[bool]:
+def limit(splits: int) -> float:
+    """Standard errors above 0 from which on a net gain over so many splits is certain."""
+    return float(stats.t.ppf(1 - LEVEL, splits - 1))
+
+
+def certain(rows: Sequence[dict[str, Any]], splits: int) -> list[bool]:
     """Which candidates are certain."""
-    return [bool(row["certain"] > CERTAIN) for row in rows]
+    return [bool(row["certain"] > limit(splits)) for row in rows]
 
 
-def eligible(rows: Sequence[dict[str, Any]]) -> list[bool]:
+def eligible(rows: Sequence[dict[str, Any]], splits: int) -> list[bool]:
     """Which candidates can be chosen: those that are certain; all, where none is."""
-    sure = certain(rows)
+    sure = certain(rows, splits)
     return sure if any(sure) else [True] * len(rows)
 
 
-def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def best(rows: Sequence[dict[str, Any]], splits: int) -> dict[str, Any]:
     """Of those that are eligible, the candidate of largest net gain."""
-    held = [row for row, may in zip(rows, eligible(rows), strict=True) if may]
+    held = [row for row, may in zip(rows, eligible(rows, splits), strict=True) if may]
     return max(held, key=lambda row: row["net"])
 
 
@@ -77,7 +82,7 @@ def choose(
 ) -> dict[str, Any]:
     """The candidate that the rule takes, from rows with ``objective``, ``alpha``,
     ``n_components``, ``net`` and ``certain``, and their net gains, each ``(splits,)``."""
-    may = eligible(rows)
+    may = eligible(rows, len(nets[0]))
     left = [one for one, kept in zip(zip(rows, nets, strict=True), may, strict=True) if kept]
 
     def beats(more, less, share: float) -> bool:

@@ -16,7 +16,7 @@ from bcnmf_jax.selection.folds import TooFewError, folds, held_out_ratio
 from bcnmf_jax.selection.heldout import KINDS
 from bcnmf_jax.selection.selection import Selection
 from bcnmf_jax.selection.thinning import counts_of
-from bcnmf_jax.selection.work import Work
+from bcnmf_jax.selection.work import PLANTED, Work
 
 RANKS = (1, 2, 3, 4, 5, 6)
 BACKGROUND_RANKS = (2, 4, 6, 8, 12, 16)
@@ -160,12 +160,12 @@ def _rows(
 
 def _outcome(table: list[dict], work: Work, frozen: list, taken: dict) -> tuple[str, str]:
     """Whether there is a contrast, and a sentence about it."""
-    top = rule.best(table)
+    top = rule.best(table, len(frozen))
     said = (
         f"the largest net gain on held-out samples is {top['net']:.3g} of the target, "
         f"{top['certain']:.1f} standard errors from 0"
     )
-    if any(rule.certain(table)):
+    if any(rule.certain(table, len(frozen))):
         count = taken["n_components"]
         return "contrast found", (
             f"{said}; {taken['objective']} with {count} component{'s' * (count > 1)} reaches "
@@ -179,14 +179,15 @@ def _outcome(table: list[dict], work: Work, frozen: list, taken: dict) -> tuple[
         ]
         net.append(np.diff(got[0])[0] - np.diff(got[1])[0])
     # What is planted differs between splits; the error is that of what was measured.
-    if np.mean(net) > rule.CERTAIN * top["net_se"]:
+    if np.mean(net) > rule.limit(len(frozen)) * top["net_se"]:
         return "no contrast found", (
-            f"{said}, while a program planted in the background, as strong as its median one, is "
-            "found: the target holds nothing that the background lacks, or nothing that strong"
+            f"{said}, while a program planted in the background, {PLANTED:g} times as strong "
+            "as its median one, is found: the target holds nothing that the background lacks, or "
+            "nothing that strong"
         )
     return "no power", (
-        f"{said}, and a program planted in the background, as strong as its median one, is not "
-        "found either: more samples are needed before absence means anything"
+        f"{said}, and a program planted in the background, {PLANTED:g} times as strong as "
+        "its median one, is not found either: more samples are needed before absence means anything"
     )
 
 

@@ -16,9 +16,9 @@ class Selection:
     ----------
     outcome : str
         "contrast found", "no contrast found" (components beyond the background explain no more of
-        the target than of the background itself), "no power" (nor would a program as strong as the
-        median one of the background have been found) or, from parameters on "auto", "background
-        unsuitable" (`background_check`). Only the first recommends a fit.
+        the target than of the background itself), "no power" (nor would a program a twentieth as
+        strong as the median one of the background have been found) or, from parameters on "auto",
+        "background unsuitable" (`background_check`). Only the first recommends a fit.
     reasons : tuple of str
         Sentences that say why, and what to do.
     objective : str

@@ -17,6 +17,8 @@ from bcnmf_jax.selection.thinning import Counts
 from bcnmf_jax.terms import Rows
 from bcnmf_jax.transform import transform
 
+PLANTED = 0.05
+"""Strength of a planted program: those that one looks for are faint beside what both sets share."""
 Sets = tuple[Rows, HeldOut]
 """Samples that components are fitted to, and others."""
 
@@ -100,8 +102,9 @@ class Work:
         }
 
     def planted(self, split: int, frozen) -> Sets:
-        """The background in the target's place, with a program in it as strong as the median one of
-        the background: its loadings on permuted features, its usage on permuted samples."""
+        """The background in the target's place, with a program in it, `PLANTED` times as strong as
+        the median one of the background: its loadings on permuted features, its usage on permuted
+        samples."""
         rng = np.random.default_rng([split, 1])
         basis, shuffled = np.asarray(frozen), rng.permutation(frozen.shape[1])
         train, test = self.null(split)
@@ -111,7 +114,7 @@ class Work:
         j = int(np.argsort(used)[len(used) // 2])
 
         def plant(held: Rows, usage: NDArray) -> Rows:
-            more = np.outer(rng.permutation(usage[:, j]), basis[j, shuffled])
+            more = PLANTED * np.outer(rng.permutation(usage[:, j]), basis[j, shuffled])
             more = more if self.loss.bounded else rng.poisson(more)
             return Rows(held.x + jnp.asarray(more, held.x.dtype), held.v)
 
