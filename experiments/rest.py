@@ -1,11 +1,12 @@
 """Does a fit come to rest, and how soon: ``python -m experiments.rest``.
 
 On every data set (of the beta series the hardest) `bcnmf_jax.VarPro` and plain multiplicative
-updates go from the same starts, in double precision: does the value of the game only fall, does the
-residual of stationarity reach 1e-4, and when is the best value reached that multiplicative updates
-find in 500 steps? Values are looked at every ten steps, with codes settled for that. One row per
-data set, objective and start in ``paper/rest/walks.jsonl``; a run that was interrupted goes on.
-Times are worth something on a quiet machine alone. Prints the table.
+updates go from the same starts: does the value of the game only fall, does the residual of
+stationarity reach 1e-4, and when is the best value reached that multiplicative updates find in 500
+steps? Values and residuals are taken every ten steps with codes settled for that, in single
+precision, as fits are. One row per data set, objective and start in ``paper/rest/walks.jsonl``; a
+run that was interrupted goes on. Times are worth something on a quiet machine alone. Prints the
+table.
 """
 
 from __future__ import annotations
@@ -134,7 +135,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.rest", description=__doc__)
     parser.add_argument("--out", type=Path, default=PAPER / "rest", help="folder of rows")
     given = parser.parse_args(arguments)
-    jax.config.update("jax_enable_x64", True)
     rows = recorded(given.out / "walks.jsonl", jobs(), circumstances("rest"))
     print(printed(rest_table(rows)))
     return 0

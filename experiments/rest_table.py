@@ -49,12 +49,13 @@ def rest_table(rows: list[dict[str, Any]]) -> Table:
         numbers = [record[name] for name in list(record)[3:]]
         body.append([record["data"], record["objective"], record["ended"], *map(cell, numbers)])
     caption = (
-        "`VarPro` and plain multiplicative updates (MU) from the same starts, K = 5, in double "
+        "`VarPro` and plain multiplicative updates (MU) from the same starts, K = 5, in single "
         "precision: how VarPro ended; the residual of stationarity where it ended and after 500 "
-        "steps of MU; the largest rise of the value from one look to the next, ten steps later, of "
-        "either, and how far below MU's best value VarPro ended, as shares of the way from the "
-        "start to MU's best; seconds to MU's best value (to a ten-thousandth of that way; – where "
-        "a solver does not get there), without compilation. Medians over starts: "
+        "steps of MU, with codes settled anew; the largest rise of the value from one look to the "
+        "next, ten steps later, of either, and how far below MU's best value VarPro ended, as "
+        "shares of the way from the start to MU's best; seconds to MU's best value (to a "
+        "ten-thousandth of that way; – where a solver does not get there), without compilation. "
+        "Medians over starts: "
         f"{max(row['start'] for row in rows) + 1}."
     )
     header = list(records[0])
