@@ -50,9 +50,7 @@ OBJECTIVES: dict[str, tuple[bj.AbstractObjective, Any]] = {
     ),
 }
 HASH = hashlib.sha256(
-    json.dumps(
-        ["double", RANK, STARTS, TOL, MOST, MU_STEPS, EVERY, NEAR, list(OBJECTIVES)]
-    ).encode()
+    json.dumps([RANK, STARTS, TOL, MOST, MU_STEPS, EVERY, NEAR, list(OBJECTIVES)]).encode()
 ).hexdigest()[:12]
 
 
