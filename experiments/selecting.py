@@ -50,9 +50,10 @@ class ChoiceConfig(Strict, frozen=True):
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits of the SHA-256 of everything but the list of data sets, and of
-        the version of the rule."""
-        told = self.model_dump(exclude={"data"}) | {"rule": rule.VERSION}
+        """Twelve hexadecimal digits of the SHA-256 of everything but the lists of data sets and
+        losses, of which every row names its own, and of the version of the rule."""
+        told = self.model_dump(exclude={"data": True, "choice": {"losses"}})
+        told |= {"rule": rule.VERSION}
         text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
