@@ -115,7 +115,7 @@ def cells(
 def legend(figure: Figure, entries: Sequence[tuple[str, str, str]]) -> None:
     """Put one legend of (name, method, loss) below all panels."""
     handles = [Line2D([], [], label=name, **style(method, loss)) for name, method, loss in entries]
-    columns = min(len(handles), int(figure.get_figwidth() / 2.2))
+    columns = min(len(handles), int(figure.get_figwidth() / 2.8))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
 
