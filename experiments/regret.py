@@ -73,7 +73,10 @@ def plain_nmf(held: pd.DataFrame, row: dict[str, Any], of: str) -> float:
 
 
 def data_name(row: dict[str, Any]) -> str:
-    """The data set of a choice, with its arguments."""
+    """The data set of a choice, with its arguments; of a simulated family what tells it from the
+    others."""
+    if row["data"] == "family_simulation":
+        return f"simulated: {row['data_args']['family']}, {row['data_args']['seed']}"
     told = ", ".join(f"{key} {value}" for key, value in sorted(row["data_args"].items()))
     return f"{row['data']}, {told}" if told else row["data"]
 
@@ -116,8 +119,8 @@ def regret_table(choices: list[dict[str, Any]], settings: pd.DataFrame) -> Table
         "median over all methods and settings on these data, both losses and cPCA's included, "
         "chosen with the labels; regret is how far below it the choice is. *Contrast* is the "
         "answer of the choice, *NMF* the best of plain NMF with the same loss, with the labels too "
-        "(– where nothing of that was run; on simulated families one or two settings of each "
-        "method). Seconds are those of the choice. "
+        "(– where nothing of that was run; on simulated families, named with their seeds, one or two "
+        "settings of each method). Seconds are those of the choice. "
     )
     frame = pd.DataFrame(records)
     caption += " ".join(
