@@ -119,8 +119,8 @@ def regret_table(choices: list[dict[str, Any]], settings: pd.DataFrame) -> Table
         "median over all methods and settings on these data, both losses and cPCA's included, "
         "chosen with the labels; regret is how far below it the choice is. *Contrast* is the "
         "answer of the choice, *NMF* the best of plain NMF with the same loss, with the labels too "
-        "(– where nothing of that was run; on simulated families, named with their seeds, one or two "
-        "settings of each method). Seconds are those of the choice. "
+        "(– where nothing of that was run; on simulated families, named with their seeds, one or "
+        "two settings of each method). Seconds are those of the choice. "
     )
     frame = pd.DataFrame(records)
     caption += " ".join(
