@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,3 +118,8 @@ def write(table: Table, folder: Path) -> list[Path]:
         replace_bytes(path, content.encode())
         paths.append(path)
     return paths
+
+
+def with_arguments(name: str, arguments: dict[str, Any]) -> str:
+    """A data set or configuration, with the arguments that tell it from its like."""
+    return ", ".join([name, *(f"{key} {value}" for key, value in sorted(arguments.items()))])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.formats import Table, score, spread
+from experiments.formats import Table, score, spread, with_arguments
 from experiments.records import ROOT, RowError
 from experiments.summary import LOSSES, RIVALS, method_name, setting_name
 
@@ -77,8 +77,7 @@ def data_name(row: dict[str, Any]) -> str:
     others."""
     if row["data"] == "family_simulation":
         return f"simulated: {row['data_args']['family']}, {row['data_args']['seed']}"
-    told = ", ".join(f"{key} {value}" for key, value in sorted(row["data_args"].items()))
-    return f"{row['data']}, {told}" if told else row["data"]
+    return with_arguments(row["data"], row["data_args"])
 
 
 def choice_name(row: dict[str, Any]) -> str:

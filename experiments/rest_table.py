@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.formats import Table
+from experiments.formats import Table, with_arguments
 
 
 def ended(walk: dict[str, Any]) -> str:
@@ -24,7 +24,6 @@ def rest_table(rows: list[dict[str, Any]]) -> Table:
     keys = dict.fromkeys((row["config"], str(row["data_args"]), row["objective"]) for row in rows)
     for key in keys:
         mine = [r for r in rows if (r["config"], str(r["data_args"]), r["objective"]) == key]
-        told = ", ".join(f"{name} {v}" for name, v in sorted(mine[0]["data_args"].items()))
 
         def median(solver: str, of: str, mine: list = mine) -> float:
             """Of all starts; what was never reached is infinite."""
@@ -33,7 +32,7 @@ def rest_table(rows: list[dict[str, Any]]) -> Table:
 
         ends = [ended(row["varpro"]) for row in mine]
         record = {
-            "data": f"{key[0]}, {told}" if told else key[0],
+            "data": with_arguments(key[0], mine[0]["data_args"]),
             "objective": key[2],
             "ended": ", ".join(f"{ends.count(e)} {e}" for e in dict.fromkeys(ends)),
             "residual": median("varpro", "residual"),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.formats import with_arguments
 from experiments.records import IDENTITY, SCORES, RowError
 
 #: Orders in every table and figure; what is not listed follows, by name.
@@ -81,8 +82,7 @@ def _data_names(settings: pd.DataFrame) -> pd.Series:
             f"{config}, {key} {each[key]}" if key in each else config for each in held
         ]
     for index, row in settings[~main].iterrows():
-        told = sorted(arguments(row["data_args"]).items())
-        names[index] = ", ".join([row["data"], *(f"{key} {value}" for key, value in told)])
+        names[index] = with_arguments(row["data"], arguments(row["data_args"]))
     return names
 
 

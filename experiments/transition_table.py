@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.formats import Table
+from experiments.formats import Table, with_arguments
 
 PLACES = ("half", "collapse")
 
@@ -22,8 +22,7 @@ def transition_table(rows: list[dict[str, Any]]) -> Table:
     """One line per data set, and one for how far they lie apart."""
     records = []
     for row in rows:
-        told = ", ".join(f"{key} {value}" for key, value in sorted(row["data_args"].items()))
-        record: dict[str, Any] = {"data": f"{row['config']}, {told}" if told else row["config"]}
+        record: dict[str, Any] = {"data": with_arguments(row["config"], row["data_args"])}
         for place in PLACES:
             at = np.nan if row[place] is None else row[place]
             record |= {f"{place}, {unit}": at / size for unit, size in row["units"].items()}

@@ -109,11 +109,10 @@ def by_worth(loss: AbstractLoss, test: Rows, found: Array, frozen: Array) -> Arr
         return misfits([term], codes)[0], codes
 
     def drop(carry, _):
-        kept, codes = carry
-        without = lax.map(lambda j: described(kept & (place != j), codes)[0], place)
+        kept, near = carry
+        without, codes = lax.map(lambda j: described(kept & (place != j), near), place)
         last = jnp.argmin(jnp.where(kept, without, jnp.inf))
-        kept = kept & (place != last)
-        return (kept, described(kept, codes)[1]), last
+        return (kept & (place != last), jax.tree.map(lambda a: a[last], codes)), last
 
     every = jnp.ones(len(found), bool)
     start = solve_codes(plain, whole, jnp.concatenate([found, frozen]), SETTLED)
