@@ -25,6 +25,7 @@ from bcnmf_jax.objective import (
     blank,
     canonical,
     costs,
+    hold,
     misfits_in_turn,
 )
 from bcnmf_jax.sharding import as_held, collect, place_blocks, shard
@@ -149,6 +150,11 @@ class Fit(eqx.Module):
         return jax.tree.map(lambda leaf: leaf[index], self)
 
 
+ROUNDING = 32
+"""Units of the precision by which a sum may miss 1 and still be 1: a solver that normalises its
+basis has done so."""
+
+
 def _finite(blocks: Blocks) -> Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(blocks)]))
 
@@ -198,11 +204,15 @@ def advance(
     def look(now):
         old, steps = now.blocks, now.steps
         count = jnp.minimum(stop.every, stop.max_steps - steps).astype(jnp.int32)
-        step = lambda _, c: solver.step(objective, data, *c)  # noqa: E731
+
+        def step(_, carry):
+            new, state = solver.step(objective, data, *carry)
+            return hold(objective, carry[0]["basis"], new, ROUNDING), state
+
         new, state = lax.fori_loop(0, count, step, (old, now.state))
         terms = objective.terms(data)
         new = blank(terms, new)
-        change = [relative_change(t, old, new) for t in terms]
+        change = [relative_change(t, old, new, objective.frozen) for t in terms]
         change = jnp.max(jnp.stack(change))
         at = {
             "step": (steps + count).astype(jnp.int32),

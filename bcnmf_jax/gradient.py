@@ -85,8 +85,7 @@ class Optax(AbstractSolver):
         given = blocks["basis"]
 
         def read(theta):
-            # Frozen rows are those given: whatever a transformation does, they have no gradient
-            # and do not move.
+            # Frozen rows are those given, and have no gradient.
             new = jax.tree.map(lambda a, on: jnp.where(on, back(a), 0), theta, live)
             keep = lambda w, old: jnp.where(is_frozen(objective, w.shape[0]), old, w)  # noqa: E731
             return {**new, "basis": jax.tree.map(keep, new["basis"], given)}

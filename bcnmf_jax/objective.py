@@ -290,17 +290,30 @@ def is_frozen(objective: AbstractObjective, width: int) -> Array:
     return (jnp.arange(width) >= width - objective.frozen)[:, None]
 
 
-def canonical(objective: AbstractObjective, blocks: Blocks) -> Blocks:
+def canonical(objective: AbstractObjective, blocks: Blocks, within: float = 0.0) -> Blocks:
     """Basis rows at unit sum (over all arrays of the basis together), their scale in the codes.
 
-    Frozen rows, and rows that are 0, are left as they are.
+    Frozen rows, rows of zeros, and rows whose sum is ``within`` units of the precision of 1 are
+    left as they are.
     """
     leaves = jax.tree.leaves(blocks["basis"])
     total = sum(w.sum(1) for w in leaves[1:]) + leaves[0].sum(1)
     keep = (total == 0) | is_frozen(objective, total.shape[0])[:, 0]
+    if within:
+        keep |= jnp.abs(total - 1) <= within * jnp.finfo(total.dtype).eps
     total = jnp.where(keep, 1, total)
     codes = {k: jax.tree.map(lambda h: h * total, v) for k, v in blocks.items() if k != "basis"}
     return {"basis": jax.tree.map(lambda w: w / total[:, None], blocks["basis"]), **codes}
+
+
+def hold(
+    objective: AbstractObjective, given: PyTree, blocks: Blocks, within: float = 0.0
+) -> Blocks:
+    """Blocks after a step from the basis ``given``: frozen rows as they were, the others of unit
+    sum as `canonical` has it (unless a penalty fixes their scale)."""
+    keep = lambda w, new: jnp.where(is_frozen(objective, w.shape[0]), w, new)  # noqa: E731
+    blocks = {**blocks, "basis": jax.tree.map(keep, given, blocks["basis"])}
+    return canonical(objective, blocks, within) if objective.scale_free else blocks
 
 
 def truncate(objective: AbstractObjective, blocks: Blocks, rank: Array | int) -> Blocks:

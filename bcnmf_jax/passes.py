@@ -135,7 +135,7 @@ def largest_change(
     """Largest relative change of a reconstruction, from the sums of `moved`."""
     both = {"basis": old}, {"basis": new}
     each = zip(objective.terms(data), sums, strict=True)
-    return jnp.max(jnp.stack([change_of(t, grams, *both) for t, grams in each]))
+    return jnp.max(jnp.stack([change_of(t, g, *both, objective.frozen) for t, g in each]))
 
 
 def columns(part: Part, dtype: Any) -> PyTree:

@@ -16,10 +16,9 @@ from bcnmf_jax.objective import (
     Data,
     basis_exponent,
     basis_split,
-    canonical,
     code_exponent,
     code_split,
-    is_frozen,
+    hold,
     reconstruct,
     visit_rows,
 )
@@ -38,7 +37,8 @@ class AbstractSolver(eqx.Module):
     def step(
         self, objective: AbstractObjective, data: Data, blocks: Blocks, state: PyTree
     ) -> tuple[Blocks, PyTree]:
-        """Blocks and state after a step."""
+        """Blocks and state after a step. Whatever it does, the loop keeps frozen rows of the basis
+        and gives the others unit sum, their scale to the codes."""
 
     def progress(self, state: PyTree, change: Array) -> tuple[Array, Array]:
         """What `Stop.tol` is compared with, given the largest relative change of a reconstruction
@@ -46,11 +46,23 @@ class AbstractSolver(eqx.Module):
         return change, jnp.asarray(False)
 
 
+LIFT = 0.1
+"""Share of its row's mean to which an entry of 0 is raised where the slope asks for more of it."""
+ASKED = 1 + 1e-3
+"""Ratio ``neg / pos`` from which the slope asks for more, and not its rounding."""
+
+
 def multiply(a: Array, s: Split, power: Any) -> Array:
-    """Multiplicative update: ``a * (neg / pos) ** power``."""
-    if isinstance(power, int | float) and power == 1:
-        return a * s.ratio
-    return a * s.ratio ** jnp.asarray(power, a.dtype)
+    """Multiplicative update of the rows of a block: ``a * (neg / pos) ** power``.
+
+    A product moves no entry of 0. Where the slope would raise one, the point is not stationary, and
+    the entry becomes a tenth of its row's mean (Lin 2007 and Gillis & Glineur 2012 keep entries
+    above a floor for the same reason). Rows of zeros, by which a rank is masked, stay.
+    """
+    plain = isinstance(power, int | float) and power == 1
+    moved = a * (s.ratio if plain else s.ratio ** jnp.asarray(power, a.dtype))
+    locked = (a == 0) & (s.neg > ASKED * s.pos)
+    return jnp.where(locked, LIFT * a.mean(1, keepdims=True), moved)
 
 
 class AbstractAlternating(AbstractSolver):
@@ -147,9 +159,7 @@ class AbstractAlternating(AbstractSolver):
         basis = blocks["basis"]
         splits = basis_split(objective, terms, stats, basis)
         moved = self.move_basis(objective, terms, stats, splits, basis)
-        keep = lambda w, new: jnp.where(is_frozen(objective, w.shape[0]), w, new)  # noqa: E731
-        blocks = {**blocks, "basis": jax.tree.map(keep, basis, moved)}
-        blocks = canonical(objective, blocks) if objective.scale_free else blocks
+        blocks = hold(objective, basis, {**blocks, "basis": moved})
         return blocks, self.after(state, old, blocks["basis"], splits)
 
     def step(self, objective, data, blocks, state):
