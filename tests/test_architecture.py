@@ -99,13 +99,13 @@ def test_no_private_or_moving_interface_of_another_package():
             parts = name.split(".")
             private = [p for p in parts if re.match(r"_[a-z]\w*$", p) and p not in ours]
             assert not private, f"{path.name} uses {private} of another package: {name}"
-            used |= {path.name: m for m in MOVING if f"{name}.".startswith(f"{m}.")}
+            used.update((path.name, m) for m in MOVING if f"{name}.".startswith(f"{m}."))
     assert used == USED
 
 
 def test_one_file_per_objective_of_at_most_120_lines():
-    for path in (ROOT / "objectives").glob("*.py"):
-        assert len(path.read_text().splitlines()) <= 120
+    lines = [len(p.read_text().splitlines()) for p in (ROOT / "objectives").glob("*.py")]
+    assert len(lines) > 6 and max(lines) <= 120
 
 
 def test_import_is_light():
