@@ -212,7 +212,7 @@ def advance(
         trace = {k: now.trace[k].at[steps // stop.every].set(at[k]) for k in now.trace}
         # A last look over fewer steps sees less change, and settles nothing.
         reached, stuck = solver.progress(state, change)
-        settled = (reached < stop.tol) & (count == stop.every)
+        settled = (reached < jnp.asarray(stop.tol, reached.dtype)) & (count == stop.every)
         going = _finite(new) & ~stuck
         return Running(new, state, steps + count, settled, going, trace, now.started)
 

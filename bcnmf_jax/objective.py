@@ -299,7 +299,9 @@ def canonical(objective: AbstractObjective, blocks: Blocks) -> Blocks:
     total = sum(w.sum(1) for w in leaves[1:]) + leaves[0].sum(1)
     keep = (total == 0) | is_frozen(objective, total.shape[0])[:, 0]
     total = jnp.where(keep, 1, total)
-    codes = {k: jax.tree.map(lambda h: h * total, v) for k, v in blocks.items() if k != "basis"}
+    codes = {
+        k: jax.tree.map(lambda h: h * total[None], v) for k, v in blocks.items() if k != "basis"
+    }
     return {"basis": jax.tree.map(lambda w: w / total[:, None], blocks["basis"]), **codes}
 
 
@@ -309,7 +311,7 @@ def truncate(objective: AbstractObjective, blocks: Blocks, rank: Array | int) ->
     j = jnp.arange(width)
     live = (j < rank) | (j >= width - objective.extra)
     codes = {
-        k: jax.tree.map(lambda h: jnp.where(live, h, 0), v)
+        k: jax.tree.map(lambda h: jnp.where(live[None], h, 0), v)
         for k, v in blocks.items()
         if k != "basis"
     }
