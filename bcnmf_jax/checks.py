@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
+
+from bcnmf_jax.split import traced
 
 
 class DataWarning(UserWarning):
@@ -78,7 +80,7 @@ def check_array(a: Any, name: str, *, constant: bool = False) -> np.ndarray | ja
         For another number of dimensions, an empty or constant matrix, NaN, infinite or negative
         values.
     """
-    if isinstance(a, Tracer):
+    if traced(a):
         return a
     if hasattr(a, "tocsr"):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray(), or stream it")
@@ -112,7 +114,7 @@ def check_weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax
         raise ValueError(
             f"{name} must have shape {(shape[0],)} or {shape} to match the data, found {v.shape}"
         )
-    if isinstance(v, Tracer):
+    if traced(v):
         return v
     if v.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, found dtype {v.dtype}")
@@ -146,7 +148,7 @@ def check_values(
 
 def working(dtype) -> Any:
     """float64 becomes float32 unless JAX has double precision on; integers become floats."""
-    return jax.dtypes.canonicalize_dtype(dtype if dtype.kind == "f" else float)
+    return dtype if dtype == np.float32 else jnp.result_type(float)
 
 
 def check_features(data: dict[str, Any], width: Callable, summary: Callable) -> None:

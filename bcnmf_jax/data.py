@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from bcnmf_jax.checks import (
     Summary,
@@ -19,6 +18,7 @@ from bcnmf_jax.checks import (
     check_weights,
     working,
 )
+from bcnmf_jax.split import traced
 from bcnmf_jax.terms import Rows, is_rows
 
 
@@ -27,7 +27,7 @@ def _rows(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Rows:
         if weights is not None or mask is not None:
             raise ValueError(f"data[{name!r}] is prepared: its weights and mask are in it already")
         return a
-    if mask is not None and not isinstance(a, Tracer):
+    if mask is not None and not traced(a):
         a = a if isinstance(a, jax.Array) else np.asarray(a)
         mask = check_weights(mask, a.shape, f"mask[{name!r}]")
         if mask.shape != a.shape:
@@ -112,7 +112,7 @@ def _nested(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Any:
 
 
 def _summary(rows: Rows) -> Summary | None:
-    if isinstance(rows.x, Tracer):
+    if traced(rows.x):
         return None
     x = np.asarray(rows.x)
     return Summary(x.min(0), x.max(0), float(x.mean()))

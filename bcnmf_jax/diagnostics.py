@@ -93,7 +93,7 @@ def summarise(group: list[Term], codes: Array, basis: PyTree) -> dict[str, Any]:
 
 def _summary(group: list[Term], codes: Array, basis: PyTree) -> dict[str, Any]:
     weight = jnp.max(jnp.stack([_counts(t) for t in group]), axis=0)
-    silent = jnp.sum(weight * jnp.all(codes == 0, axis=1))
+    silent = jnp.sum(jnp.where(jnp.all(codes == 0, axis=1), weight, 0))
     # Rows are counted, not values, whose number could pass 2^31.
     whole = [t.rows.x for t in group]
     return {
@@ -242,4 +242,4 @@ def _counts(term: Term) -> Array:
     """Weight of each sample that has values: a sample of zeros has codes of zeros."""
     v = term.rows.v
     weight = jnp.ones(term.rows.x.shape[0], term.rows.x.dtype) if v is None else jnp.max(v, axis=1)
-    return weight * jnp.any(term.rows.x > 0, axis=1)
+    return jnp.where(jnp.any(term.rows.x > 0, axis=1), weight, 0)

@@ -201,20 +201,20 @@ def _on_orthant(codes: Array, slope: Array, gram: Array) -> Array:
         bend = g[j, j]
         lower = jnp.maximum(h[j] - q[j] / jnp.where(bend > 0, bend, 1), 0)
         new = jnp.where(bend > 0, lower, h[j])
-        return h.at[j].set(new), q + g[j] * (new - h[j])
+        return h.at[j].set(new), q + g[j] * (new - h[j])[None]
 
     def eliminate(j, carry):
         m, d = carry
-        factor = (m[:, j] / m[j, j]).at[j].set(0)
-        return m - factor[:, None] * m[j], d - factor * d[j]
+        factor = (m[:, j] / m[j, j][None]).at[j].set(0)
+        return m - factor[:, None] * m[j][None], d - factor * d[j][None]
 
     h, q = lax.fori_loop(0, k, descend, (h, q))
     free, diagonal = h > 0, jnp.arange(k)
     ridge = 4 * jnp.finfo(h.dtype).eps * jnp.max(g[diagonal, diagonal], 0)
-    m = jnp.where(free[:, None] & free, g, 0)
-    m = m.at[diagonal, diagonal].add(jnp.where(free, ridge, 1))
+    m = jnp.where(free[:, None] & free[None], g, 0)
+    m = m.at[diagonal, diagonal].add(jnp.where(free, ridge[None], 1))
     m, d = lax.fori_loop(0, k, eliminate, (m, jnp.where(free, -q, 0)))
     d = d / m[diagonal, diagonal]
     d = jnp.where(jnp.isfinite(d), d, 0)
     room = jnp.min(jnp.where(d < 0, h / jnp.where(d < 0, -d, 1), 1), 0)
-    return jnp.maximum(h + jnp.minimum(room, 1) * d, 0).T
+    return jnp.maximum(h + jnp.minimum(room, 1)[None] * d, 0).T

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.core import Tracer
 from jax.sharding import Mesh
 from jaxtyping import Array
 
@@ -30,7 +29,7 @@ from bcnmf_jax.objective import (
 )
 from bcnmf_jax.sharding import as_held, collect, place_blocks, shard
 from bcnmf_jax.solvers import AbstractSolver, default_solver
-from bcnmf_jax.split import known
+from bcnmf_jax.split import known, traced
 
 
 class RESULTS(eqx.Enumeration):
@@ -50,12 +49,13 @@ class RESULTS(eqx.Enumeration):
     )
 
 
-_NAMES = np.array(["converged", "max_steps", "nonfinite", "collapsed", "degenerate"])
+_NAMES = ["converged", "max_steps", "nonfinite", "collapsed", "degenerate"]
 
 
 def result_name(result: Any) -> Any:
     """Name of a result, or an array of names where results have leading axes."""
-    names = _NAMES[np.asarray(result._value)]
+    is_one = [np.asarray(result == getattr(RESULTS, name)) for name in _NAMES]
+    names = np.select(is_one, _NAMES, default="")
     return str(names) if names.ndim == 0 else names
 
 
@@ -92,7 +92,7 @@ class Stop(eqx.Module):
     every: int = eqx.field(default=10, static=True)
 
     def __check_init__(self):
-        if any(isinstance(a, Tracer) for a in (self.tol, self.max_steps)):
+        if any(traced(a) for a in (self.tol, self.max_steps)):
             return
         if not self.tol >= 0:
             raise ValueError(f"Stop(tol) must be at least 0, found {float(self.tol)}")
@@ -112,7 +112,7 @@ class Stop(eqx.Module):
         ValueError
             If ``max_steps`` is traced: the room must be known.
         """
-        if isinstance(self.max_steps, Tracer):
+        if traced(self.max_steps):
             raise ValueError("Stop(max_steps) must be a number, not traced by jit or vmap")
         looks = max(-(-int(self.max_steps) // self.every), 1)
         return 1 << (looks - 1).bit_length()
@@ -222,7 +222,7 @@ def advance(
         trace = {k: now.trace[k].at[steps // stop.every].set(at[k]) for k in now.trace}
         # A last look over fewer steps sees less change, and settles nothing.
         reached, stuck = solver.progress(state, change)
-        settled = (reached < stop.tol) & (count == stop.every)
+        settled = (reached < jnp.asarray(stop.tol, reached.dtype)) & (count == stop.every)
         going = _finite(new) & ~stuck
         return Running(new, state, steps + count, settled, going, trace, now.started)
 

@@ -191,6 +191,7 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _reading(self, X, sample_weight=None) -> Iterator[Sets]:
         """New samples, checked, in the precision that they have."""
         check_is_fitted(self)
-        given = {"target": read_target(self, X, reset=False)} | read_weights(X, sample_weight)
+        target = read_target(self, X, reset=False)
+        given = {"target": target} | read_weights(target, sample_weight)
         with jax.enable_x64(given["target"].dtype == np.float64):
             yield sets(given, new=True)

@@ -105,8 +105,12 @@ class Optax(AbstractSolver):
             lambda w, s: jnp.broadcast_to(s.grad, w.shape), blocks["basis"], splits
         )
         grads = {**grads, "basis": slopes}
-        updates, inner = self.transform.update(pull(grads)[0], inner, theta)
-        theta = optax.apply_updates(theta, updates)
+        pulled = pull(grads)[0]
+        # A transformation is foreign code, which may mix types of numbers (optax counts steps in
+        # integers).
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            updates, inner = self.transform.update(pulled, inner, theta)
+            theta = optax.apply_updates(theta, updates)
         if self.parametrisation == "projected":
             theta = jax.tree.map(lambda a: jnp.maximum(a, 0), theta)
         return read(theta), (theta, live, inner)

@@ -77,7 +77,7 @@ def start_codes(group: list[Term], basis: PyTree) -> Array:
         return back(jnp.ones_like(h))[0]
 
     takes_part = sum(reach(t) for t in group) > 0
-    return jnp.where(takes_part & live, total, 0)
+    return jnp.where(takes_part & live[None], total, 0)
 
 
 def start(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any
 
 import jax
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 from bcnmf_jax.checks import check_form
 from bcnmf_jax.readers import source
@@ -52,7 +53,8 @@ def read_fit(
             "set_params(background=None), or leave it out here"
         )
     background = model.background if background is None else background
-    given = {"target": read_target(model, X, reset=True)} | read_weights(X, sample_weight)
+    target = read_target(model, X, reset=True)
+    given = {"target": target} | read_weights(target, sample_weight)
     if background is not None:
         given["background"] = read_background(model, background, given["target"].dtype)
     if groups is not None or background_groups is not None:
@@ -64,12 +66,25 @@ def read_fit(
     return given
 
 
-def read_weights(X: Any, sample_weight: Any) -> dict[str, Any]:
-    """``"weights"`` of the rows of X, checked, where there are any."""
+def read_weights(target: Any, sample_weight: Any) -> dict[str, Any]:
+    """``"weights"`` of the rows of the target, checked, where there are any."""
     if sample_weight is None:
         return {}
-    rows = np.empty((X.shape[0], 1)) if hasattr(X, "shape") else X
-    return {"weights": _check_sample_weight(sample_weight, rows, ensure_non_negative=True)}
+    rows = target.shape[0]
+    if isinstance(sample_weight, Number):
+        sample_weight = np.full(rows, sample_weight)
+    found = check_array(
+        sample_weight,
+        dtype=FLOATS,
+        ensure_2d=False,
+        ensure_non_negative=True,
+        input_name="sample_weight",
+    )
+    if found.shape != (rows,):
+        raise ValueError(
+            f"sample_weight has shape {found.shape} and X {rows} rows; give one number for each"
+        )
+    return {"weights": found}
 
 
 def read_target(model: Any, X: Any, *, reset: bool) -> Any:

@@ -302,7 +302,9 @@ def canonical(objective: AbstractObjective, blocks: Blocks, within: float = 0.0)
     if within:
         keep |= jnp.abs(total - 1) <= within * jnp.finfo(total.dtype).eps
     total = jnp.where(keep, 1, total)
-    codes = {k: jax.tree.map(lambda h: h * total, v) for k, v in blocks.items() if k != "basis"}
+    codes = {
+        k: jax.tree.map(lambda h: h * total[None], v) for k, v in blocks.items() if k != "basis"
+    }
     return {"basis": jax.tree.map(lambda w: w / total[:, None], blocks["basis"]), **codes}
 
 
@@ -322,7 +324,7 @@ def truncate(objective: AbstractObjective, blocks: Blocks, rank: Array | int) ->
     j = jnp.arange(width)
     live = (j < rank) | (j >= width - objective.extra)
     codes = {
-        k: jax.tree.map(lambda h: jnp.where(live, h, 0), v)
+        k: jax.tree.map(lambda h: jnp.where(live[None], h, 0), v)
         for k, v in blocks.items()
         if k != "basis"
     }

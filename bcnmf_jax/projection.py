@@ -235,8 +235,8 @@ def _relative(way: PyTree, basis: PyTree) -> Array:
 def _unit_rows(objective: AbstractObjective, blocks: Blocks, state: State) -> tuple[Blocks, State]:
     """Blocks with basis rows of unit sum, and the state in their units."""
     width = jax.tree.leaves(blocks["basis"])[0].shape[0]
-    scaled = canonical(objective, {**blocks, "unit": jnp.ones(width, state.length.dtype)})
-    unit = scaled.pop("unit")[:, None]
+    scaled = canonical(objective, {**blocks, "unit": jnp.ones((1, width), state.length.dtype)})
+    unit = scaled.pop("unit").T
     wide = jax.tree.map(lambda w: jnp.broadcast_to(unit, w.shape), blocks["basis"])
     flat = ravel_pytree(wide)[0]
     game, memory = state.game, state.memory.rescaled(flat)

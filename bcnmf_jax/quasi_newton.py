@@ -37,7 +37,7 @@ class Memory(eqx.Module):
 
     def rescaled(self, unit: Array) -> Memory:
         """For the vector over ``unit (N,)``."""
-        return Memory(self.moves / unit, self.bends * unit, self.count)
+        return Memory(self.moves / unit[None], self.bends * unit[None], self.count)
 
     def direction(self, slope: Array, metric: Array, free: Array) -> tuple[Array, Array]:
         """Where to go, and whether it was learnt from the moves.
@@ -49,11 +49,13 @@ class Memory(eqx.Module):
             that take part. Others follow the metric alone, towards their bound (Bertsekas 1982).
         """
         size = len(self.moves)
-        s, y = (jnp.where(free, a, 0) for a in (self.moves, self.bends))
-        bend, sy = jnp.sum(metric * y * y, 1), jnp.sum(s * y, 1)
-        length = jnp.sum(s * s / jnp.where(metric > 0, metric, 1), 1)
+        s, y = (jnp.where(free[None], a, 0) for a in (self.moves, self.bends))
+        bend, sy = jnp.sum(metric[None] * y * y, 1), jnp.sum(s * y, 1)
+        length = jnp.sum(s * s / jnp.where(metric > 0, metric, 1)[None], 1)
         # Where the function bends downwards along a move, the move says nothing.
-        good = (jnp.arange(size) < self.count) & (sy > 1e-6 * jnp.sqrt(bend * length))
+        good = (jnp.arange(size, dtype=jnp.int32) < self.count) & (
+            sy > 1e-6 * jnp.sqrt(bend * length)
+        )
         rho = jnp.where(good, 1 / jnp.where(good, sy, 1), 0)
 
         def back(q, pair):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
+from jax.core import Tracer  # no other name is public; this module alone imports it
 from jaxtyping import Array
 
 
@@ -14,9 +16,14 @@ def number(a) -> Array:
     return jnp.asarray(a, float)
 
 
-def known(a) -> np.ndarray | None:
+def traced(a: Any) -> bool:
+    """Whether a value is not known yet, because jit, vmap or grad is tracing the program."""
+    return isinstance(a, Tracer)
+
+
+def known(a: Any) -> np.ndarray | None:
     """A value as NumPy, to be checked; None while it is traced."""
-    return None if isinstance(a, Tracer) else np.asarray(a)
+    return None if traced(a) else np.asarray(a)
 
 
 class Split(eqx.Module):

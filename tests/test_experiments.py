@@ -116,10 +116,25 @@ def test_set_changes_a_key_and_unknown_ones_are_refused(tiny):
     config = load(tiny, ["restarts=5", "stop.tol=1e-4", "data.0.args.beta=4", "seed=3"])
     assert (config.restarts, config.stop.tol, config.seed) == (5, 1e-4, 3)
     assert config.data[0].args == {"beta": 4, "n": 40, "genes": 1500}
-    assert config.hash != load(tiny).hash
     for wrong in ("nothing=1", "stop.nothing=1", "restarts=many", "data.7.name=x", "restarts"):
         with pytest.raises(ConfigError, match=wrong.split("=")[0].replace(".", r"\.")):
             load(tiny, [wrong])
+
+
+def hashes(config):
+    """Name of a method -> hash of its rows."""
+    return {m.method: config.hash(m, config.data[0]) for m in config.method}
+
+
+def test_the_hash_tells_whatever_rows_depend_on(tiny):
+    base = hashes(load(tiny))
+    assert len(set(base.values())) == 3 and hashes(load(tiny)) == base
+    for change in ("restarts=5", "stop.tol=1e-4", "data.0.args.beta=4", "seed=3"):
+        changed = hashes(load(tiny, [change]))
+        assert all(changed[method] != base[method] for method in base), change
+    # Rows of the other methods do not depend on the alphas of one.
+    changed = hashes(load(tiny, ["method.2.alphas=[0.5, 1.0]"]))
+    assert {method for method in base if changed[method] != base[method]} == {"bcnmf"}
 
 
 def test_include_takes_what_is_not_set(tmp_path, tiny):

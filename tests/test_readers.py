@@ -51,7 +51,7 @@ def test_every_source_gives_the_same_rows(holed, tmp_path):
         bj.BackedRows(tmp_path / "s.h5ad", layer="counts")
     with pytest.raises(KeyError, match="counts"):
         bj.BackedRows(tmp_path / "s.h5ad", layer="raw")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"none\.h5ad"):
         bj.BackedRows(tmp_path / "none.h5ad")
     with pytest.raises(TypeError, match="layer"):
         bj.source(X, layer="counts")

@@ -105,7 +105,9 @@ def test_target_and_null_have_as_many_rows_and_parts_share_no_group(paired):
 def test_duplicates_stay_together():
     rng = np.random.default_rng(0)
     x = np.repeat(rng.random((20, 4)), 4, axis=0)
-    for fold in folds(x, rng.random((64, 4)), 3, 0):
+    dealt = folds(x, rng.random((64, 4)), 3, 0)
+    assert len(dealt) == 3
+    for fold in dealt:
         assert not {tuple(r) for r in x[fold.train.rows]} & {tuple(r) for r in x[fold.test.rows]}
 
 
@@ -234,7 +236,9 @@ def test_parts_of_target_and_null_have_as_many_groups_and_rows_enough():
     rng = np.random.default_rng(0)
     x, y = rng.random((80, 3)), rng.random((90, 3))
     mine, theirs = np.arange(80) % 8, 100 + np.arange(90) % 9
-    for fold in folds(x, y, 6, 0, mine, theirs):
+    dealt = folds(x, y, 6, 0, mine, theirs)
+    assert len(dealt) == 6
+    for fold in dealt:
         for part, null in ((fold.train, fold.null_train), (fold.test, fold.null_test)):
             counts = [len(set(who[p.rows].tolist())) for who, p in ((mine, part), (theirs, null))]
             assert counts[0] == counts[1] > 0
@@ -248,7 +252,9 @@ def test_parts_of_target_and_null_have_as_many_groups_and_rows_enough():
 def test_pairs_are_dealt_alike():
     rng = np.random.default_rng(0)
     x, y, who = rng.random((96, 3)), rng.random((96, 3)), np.arange(96) % 8
-    for fold in folds(x, y, 6, 0, who, who):
+    dealt = folds(x, y, 6, 0, who, who)
+    assert len(dealt) == 6
+    for fold in dealt:
         of = lambda part: set(who[part.rows].tolist())  # noqa: E731
         assert of(fold.train) == of(fold.null_train) and of(fold.test) == of(fold.null_test)
         assert not of(fold.basis) & (of(fold.train) | of(fold.test))

@@ -81,8 +81,8 @@ def test_a_mask_needs_reconstructions(matrix):
     mask = {"target": np.random.default_rng(0).random(matrix.shape) > 0.1}
     made, data = bj.NMF(), {"target": matrix.astype("float32")}
     assert default_solver(made, bj.prepare(data, mask=mask)) == bj.MU(extrapolation=0.9999)
+    start = bj.init(made, data, 2, KEY, mask=mask)
     with pytest.raises(TypeError, match="mask"):
-        start = bj.init(made, data, 2, KEY, mask=mask)
         bj.fit(made, data, start, solver=bj.HALS(), mask=mask)
 
 

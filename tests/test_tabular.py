@@ -87,7 +87,7 @@ def test_every_kind_of_file_gives_the_same_table(name, tmp_path):
     values = found.values.toarray() if sparse.issparse(found.values) else found.values
     assert values.dtype == np.float32 and np.array_equal(values, VALUES)
     assert found.features.tolist() == FEATURES and found.samples.tolist() == SAMPLES
-    assert found.named
+    assert found.named is True
     assert (found.obs is not None) == (name == "x.h5ad")
 
 
@@ -199,8 +199,8 @@ def test_what_is_not_there_is_named(tmp_path):
     h5ad(tmp_path / "x.h5ad")
     with pytest.raises(TableError, match=r"no layer 'counts'; its layers are \[\]"):
         read_table(tmp_path / "x.h5ad", layer="counts")
+    (tmp_path / "names.csv").write_text("cell\na\nb\n")
     with pytest.raises(TableError, match="no column of numbers"):
-        (tmp_path / "names.csv").write_text("cell\na\nb\n")
         read_table(tmp_path / "names.csv")
 
 
