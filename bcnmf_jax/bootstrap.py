@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 from numpy.typing import NDArray
 
+from bcnmf_jax.checks import check_integer, check_seed
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop, check_types, result_name, run
 from bcnmf_jax.init import require_target, start_all_codes
@@ -102,10 +103,8 @@ def bootstrap(
         For data as `prepare` says; for parameters out of range; for groups of another length, or
         fewer than two; where too many resamples collapse.
     """
-    if isinstance(n_resamples, bool) or not isinstance(n_resamples, int) or n_resamples < FEWEST:
-        raise ValueError(
-            f"n_resamples must be an integer of at least {FEWEST}, found {n_resamples}"
-        )
+    check_integer(n_resamples, "n_resamples", FEWEST)
+    check_seed(seed)
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, found {level!r}")
     stop = Stop(tol=1e-4) if stop is None else stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -33,6 +34,37 @@ class Summary(NamedTuple):
 
 SCALE_RATIO = 10.0
 """Ratio of the mean values of target and background from which a `ScaleWarning` is given."""
+
+
+MOST_INTEGER, MOST_SEED = 2**31 - 1, 2**32 - 1
+"""Largest integer that programs hold in 32 bits, and largest seed of one word."""
+
+
+def check_integer(
+    value: Any, name: str, least: int = 1, most: int = MOST_INTEGER, note: str = ""
+) -> int:
+    """An integer of Python or NumPy as Python's.
+
+    Raises
+    ------
+    ValueError
+        For a truth value, another type, and what is out of range; ``note`` says more of the range.
+    """
+    try:
+        found = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        found = None
+    if found is None or not least <= found <= most:
+        above = most != MOST_INTEGER or (found or 0) > most
+        bounds = f"from {least} to {most}" if above else f"of at least {least}"
+        shown = repr(value) if found is None else found
+        raise ValueError(f"{name} must be an integer {bounds}{note}, found {shown}")
+    return found
+
+
+def check_seed(value: Any, name: str = "seed") -> int:
+    """A seed as Python's integer; see `check_integer`."""
+    return check_integer(value, name, 0, MOST_SEED)
 
 
 def check_names(data: Any) -> None:

@@ -14,6 +14,7 @@ from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.chunks import RESTARTS, ROWS
 from bcnmf_jax.data import prepare
 from bcnmf_jax.terms import Rows, Term, get, is_rows, put
@@ -48,8 +49,7 @@ def row_mesh(devices: Sequence[Any] | None = None, restarts: int = 1) -> Mesh:
             f"devices must be as many of each of the {jax.process_count()} processes, found "
             f"{dict(counts)} by process"
         )
-    if isinstance(restarts, bool) or not isinstance(restarts, int) or restarts < 1:
-        raise ValueError(f"restarts must be an integer of at least 1, found {restarts!r}")
+    check_integer(restarts, "restarts")
     each = len(chosen) // len(counts)
     if each % restarts:
         raise ValueError(

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.terms import Rows
 
 CHUNK_ROWS = 2048
@@ -179,9 +180,7 @@ class Reader:
 
 def chunk_size(counts: Sequence[int], most: int) -> int:
     """Rows in a chunk: not more than the largest data set has."""
-    if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 1:
-        raise ValueError(f"chunk_rows must be an integer of at least 1, found {most!r}")
-    return min(int(most), max(counts))
+    return min(check_integer(most, "chunk_rows"), max(counts))
 
 
 class Online(NamedTuple):

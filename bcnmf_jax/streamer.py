@@ -183,7 +183,7 @@ class Streamer:
             old[...] = new
         return s._replace(
             old_basis=s.basis,
-            settled=whole and bool(change < self.stop.tol),
+            settled=whole and bool(change < self.stop.tol.astype(change.dtype)),
             finite=_finite(s.basis, s.codes),
         )
 

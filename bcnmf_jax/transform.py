@@ -51,7 +51,7 @@ def solve_codes(
         old, steps, _ = carry
         new, _, _ = solver.codes(objective, data, old)
         change = jnp.max(jnp.stack([relative_change(t, old, new) for t in terms]))
-        return new, steps + 1, change < stop.tol
+        return new, steps + 1, change < stop.tol.astype(change.dtype)
 
     running = lambda c: (c[1] < stop.max_steps) & ~c[2]  # noqa: E731
     codes = start_all_codes(objective, data, basis)

@@ -89,9 +89,3 @@ def check_pair(target: ArrayLike, background: ArrayLike) -> tuple[NDArray, NDArr
             "pass the same features in the same order"
         )
     return x.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
-
-
-def check_rank(rank: int, limit: int, why: str) -> None:
-    """Raise ValueError unless ``1 <= rank <= limit``; `why` says where the limit comes from."""
-    if not 1 <= rank <= limit:
-        raise ValueError(f"rank: found {rank}; pass a number from 1 to {limit} ({why})")
