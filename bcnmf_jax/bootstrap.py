@@ -15,6 +15,7 @@ from bcnmf_jax.checks import check_integer, check_seed
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop, check_types, result_name, run
 from bcnmf_jax.init import require_target, start_all_codes
+from bcnmf_jax.memory import owned
 from bcnmf_jax.objective import AbstractObjective, Blocks, is_frozen
 from bcnmf_jax.resampling import how_often, weighed
 from bcnmf_jax.solvers import AbstractSolver, default_solver
@@ -114,7 +115,7 @@ def bootstrap(
     counts = how_often(rows, groups or {}, n_resamples, np.random.default_rng(seed))
     dtype = jax.tree.leaves(rows)[0].dtype
     basis = (fit.blocks if isinstance(fit, Fit) else fit)["basis"]
-    basis = jax.tree.map(lambda w: jnp.asarray(w, dtype), basis)
+    basis = jax.tree.map(lambda w: owned(w, dtype), basis)
     solver = default_solver(objective, weighed(rows, counts, 0)) if solver is None else solver
     width = jax.tree.leaves(basis)[0].shape[0]
     batch = default_batch(objective, rows, width)

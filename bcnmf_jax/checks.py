@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -121,8 +121,15 @@ def check_array(a: Any, name: str, *, constant: bool = False) -> np.ndarray | ja
     return a
 
 
+def check_unmasked(a: Any, name: str, instead: str) -> None:
+    """Raise TypeError for a masked array where none is taken; ``instead`` says what to pass."""
+    if np.ma.isMaskedArray(a):
+        raise TypeError(f"{name} is a masked array, which is not taken here; pass {instead}")
+
+
 def check_form(a: Any, name: str) -> None:
     """Raise for a dtype or a shape that is not taken; see `check_array`."""
+    check_unmasked(a, name, "a.filled(value), or an array to fit, whose mask is used")
     if a.dtype.kind not in "fiub" or a.dtype.name == "bfloat16":
         raise TypeError(f"{name} must hold real numbers, found dtype {a.dtype}; convert it first")
     if a.dtype.itemsize < 4 and a.dtype.kind == "f":
@@ -139,6 +146,7 @@ def check_form(a: Any, name: str) -> None:
 
 def check_weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax.Array:
     """Weights of samples or entries, or an error that names the argument."""
+    check_unmasked(v, name, "v.filled(0)")
     v = v if isinstance(v, jax.Array) else np.asarray(v)
     if v.shape not in ((shape[0],), shape):
         raise ValueError(
@@ -151,6 +159,19 @@ def check_weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax
     if not np.isfinite(v).all() or (v < 0).any() or not (v > 0).any():
         raise ValueError(f"{name} must be finite, at least 0, and somewhere above 0")
     return v
+
+
+def check_seen(seen: np.ndarray, name: str, names: Sequence[Any] | None) -> None:
+    """Raise ValueError for features of which a data set has no value; ``names`` are theirs."""
+    lost = np.flatnonzero(~seen)
+    if len(lost):
+        which = [f"{i} ({names[i]!r})" if names is not None else str(i) for i in lost[:5]]
+        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+        raise ValueError(
+            f"{name} has no value of feature{'s' * (len(lost) > 1)} {', '.join(which)}"
+            f"{more}: masked, or of weight 0, in every sample; nothing says what components weigh "
+            "there, so leave these features out of both sets"
+        )
 
 
 def check_values(

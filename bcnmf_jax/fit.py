@@ -19,6 +19,7 @@ from bcnmf_jax.checks import MOST_INTEGER, check_integer
 from bcnmf_jax.data import prepare
 from bcnmf_jax.diagnostics import diagnose
 from bcnmf_jax.init import require_target, start_all_codes
+from bcnmf_jax.memory import owned
 from bcnmf_jax.objective import (
     AbstractObjective,
     Blocks,
@@ -269,7 +270,7 @@ def check_types(objective: Any, solver: Any, stop: Any) -> None:
 def check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> Blocks:
     """Blocks of the data's dtype, or an error that names the block."""
     dtype = jax.tree.leaves(data)[0].dtype
-    blocks = jax.tree.map(lambda a: jnp.asarray(a, dtype), blocks)
+    blocks = jax.tree.map(lambda a: owned(a, dtype), blocks)
     width = jax.tree.leaves(blocks["basis"])[0].shape[0]
     if width <= objective.extra:
         raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bcnmf_jax.checks import check_unmasked
 from bcnmf_jax.extras import require
 
 
@@ -142,4 +143,5 @@ def source(a: Any, layer: str | None = None) -> Any:
         return SparseRows(a)
     if not all(hasattr(a, name) for name in ("shape", "dtype", "__getitem__")):
         raise TypeError(f"cannot read rows from {type(a).__name__}; pass a matrix, AnnData or path")
+    check_unmasked(a, "the matrix", "a.filled(value), or fit the array itself, whose mask is used")
     return StoredRows(a) if hasattr(a, "to_memory") else a  # anndata's sparse matrix on disk

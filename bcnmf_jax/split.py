@@ -18,7 +18,9 @@ def number(a) -> Array | np.ndarray:
     """
     if isinstance(a, jax.Array):
         return a if jnp.issubdtype(a.dtype, jnp.floating) else a.astype(float)
-    return np.asarray(a, np.float64)
+    if np.ma.isMaskedArray(a):
+        raise TypeError("numbers may not be masked; leave them out, or pass a.filled(value)")
+    return np.array(a, np.float64)
 
 
 def shown(module: eqx.Module) -> str:

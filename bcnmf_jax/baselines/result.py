@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bcnmf_jax.checks import check_unmasked
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -52,8 +54,9 @@ def check_matrix(rows: ArrayLike, name: str, *, nonnegative: bool = False) -> ND
     ValueError
         If the shape is wrong, or an entry is not finite or, where refused, negative.
     TypeError
-        If the entries are not real numbers (a sparse matrix, for example).
+        If the entries are not real numbers (a sparse matrix, for example), or masked.
     """
+    check_unmasked(rows, name, f"{name}.filled(value)")
     array = np.asarray(rows)
     if array.dtype.kind not in "fiub":
         raise TypeError(

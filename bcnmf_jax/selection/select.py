@@ -80,6 +80,11 @@ def select(
     loss = Frobenius() if loss is None else loss
     check(data, objectives, alphas, ranks, background_ranks, splits, seed)
     rows = prepare(data)
+    if any(r.v is not None for r in rows.values()):
+        raise ValueError(
+            "select takes neither weights nor masked values; choose on complete data, and fit with "
+            "what was chosen"
+        )
     x, y = np.asarray(rows["target"].x), np.asarray(rows["background"].x)
     for name, given in {"groups": groups, "counts": counts}.items():
         _check_sets(given, name)
