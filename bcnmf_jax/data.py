@@ -21,6 +21,7 @@ from bcnmf_jax.checks import (
     working,
 )
 from bcnmf_jax.memory import owned
+from bcnmf_jax.split import known
 from bcnmf_jax.terms import Rows, is_rows
 
 
@@ -68,7 +69,7 @@ def seen(rows: Any) -> Any:
     """Which features of every data set have a value that counts, nested as the rows are."""
 
     def one(r: Rows) -> np.ndarray:
-        if r.v is None or isinstance(r.v, Tracer):
+        if r.v is None or known(r.v) is None:
             return np.ones(r.x.shape[1], bool)
         return np.broadcast_to(np.asarray(r.v).max(0) > 0, r.x.shape[1])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -10,7 +12,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from bcnmf_jax.checks import check_form, check_seen, check_unmasked
-from bcnmf_jax.readers import source
+from bcnmf_jax.readers import BackedRows, source
 from bcnmf_jax.restarts import InMemory, Sets, Streamed
 from bcnmf_jax.sources import Stacked
 from bcnmf_jax.two_sets import SETS, annotation
@@ -94,9 +96,7 @@ def stacked(background: Any) -> Any:
     """Several backgrounds as one."""
     if not isinstance(background, list):
         return background
-    if any(issparse(b) or is_source(b) for b in background):
-        return Stacked([source(b) for b in background])
-    return np.concatenate(background)
+    return Stacked([source(b) for b in background])
 
 
 def sets(given: dict[str, Any], *, new: bool = False) -> Sets:
@@ -155,6 +155,17 @@ def _background(model: Any, background: Any, name: str, dtype: Any) -> Any:
 def is_source(a: Any) -> bool:
     """Whether rows are read from it when they are needed, as from what `bcnmf_jax.source` makes."""
     return hasattr(a, "rows_into")
+
+
+@contextmanager
+def closed(given: dict[str, Any]) -> Iterator[None]:
+    """Files of what was read are closed at the end; they open again for whoever reads rows."""
+    try:
+        yield
+    finally:
+        for a in jax.tree.leaves(given):
+            if isinstance(a, BackedRows):
+                a.close()
 
 
 def _source(model: Any, a: Any, name: str) -> Any:
