@@ -75,8 +75,8 @@ def automatic(
     streamed = any(map(_is_streamed, held))
     objectives = (objective,) if objective else STREAMED if streamed else OBJECTIVES
     alphas = ALPHAS.get(objectives[0], (0.0,)) if alpha is None else (alpha,)
-    rows = [_rows(a) if _is_streamed(a) else np.arange(a.shape[0]) for a in held]
-    some = {n: _dense(a, r) for n, a, r in zip(SETS, held, rows, strict=True)}
+    rows = [spread(a.shape[0], SAMPLED if _is_streamed(a) else a.shape[0]) for a in held]
+    some = {n: dense(a, r) for n, a, r in zip(SETS, held, rows, strict=True)}
     who = {n: np.asarray(groups[n])[r] for n, r in zip(SETS, rows, strict=True)} if groups else None
     found = select(
         some, objectives=objectives, alphas=alphas, loss=loss, groups=who, progress=progress,
@@ -110,17 +110,20 @@ def _suited(
     return replace(found, outcome="background unsuitable", reasons=(*wrong, *found.reasons))
 
 
-def _rows(a: Any) -> np.ndarray:
-    """Numbers of some rows, from all over."""
-    pieces = -(-a.shape[0] // PIECE)
-    drawn = np.sort(np.random.default_rng(0).permutation(pieces)[: SAMPLED // PIECE]) * PIECE
-    return np.concatenate([np.arange(i, min(i + PIECE, a.shape[0])) for i in drawn])
+def spread(count: int, most: int) -> np.ndarray:
+    """Numbers of about ``most`` of ``count`` rows, in pieces from all over; all, where they are no
+    more."""
+    if count <= most:
+        return np.arange(count)
+    pieces = -(-count // PIECE)
+    drawn = np.sort(np.random.default_rng(0).permutation(pieces)[: most // PIECE]) * PIECE
+    return np.concatenate([np.arange(i, min(i + PIECE, count)) for i in drawn])
 
 
-def _dense(a: Any, rows: np.ndarray) -> np.ndarray:
-    """A matrix, or rows of what is read chunk by chunk, neighbours at once."""
+def dense(a: Any, rows: np.ndarray) -> np.ndarray:
+    """Rows, in rising order, of a matrix or of what is read chunk by chunk, neighbours at once."""
     if not _is_streamed(a):
-        return a
+        return a if len(rows) == len(a) else a[rows]
     runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
     read = [a[run[0] : run[-1] + 1] for run in runs]
     return np.concatenate([r.toarray() if issparse(r) else r for r in read])

@@ -11,9 +11,11 @@ import numpy as np
 from jaxtyping import Array, PyTree
 from numpy.typing import NDArray
 
+from bcnmf_jax.checks import check_integer, check_seed
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop, check_types, result_name, run
 from bcnmf_jax.init import require_target, start_all_codes
+from bcnmf_jax.memory import owned
 from bcnmf_jax.objective import AbstractObjective, Blocks, is_frozen
 from bcnmf_jax.resampling import how_often, weighed
 from bcnmf_jax.solvers import AbstractSolver, default_solver
@@ -102,10 +104,8 @@ def bootstrap(
         For data as `prepare` says; for parameters out of range; for groups of another length, or
         fewer than two; where too many resamples collapse.
     """
-    if isinstance(n_resamples, bool) or not isinstance(n_resamples, int) or n_resamples < FEWEST:
-        raise ValueError(
-            f"n_resamples must be an integer of at least {FEWEST}, found {n_resamples}"
-        )
+    check_integer(n_resamples, "n_resamples", FEWEST)
+    check_seed(seed)
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, found {level!r}")
     stop = Stop(tol=1e-4) if stop is None else stop
@@ -115,7 +115,7 @@ def bootstrap(
     counts = how_often(rows, groups or {}, n_resamples, np.random.default_rng(seed))
     dtype = jax.tree.leaves(rows)[0].dtype
     basis = (fit.blocks if isinstance(fit, Fit) else fit)["basis"]
-    basis = jax.tree.map(lambda w: jnp.asarray(w, dtype), basis)
+    basis = jax.tree.map(lambda w: owned(w, dtype), basis)
     solver = default_solver(objective, weighed(rows, counts, 0)) if solver is None else solver
     width = jax.tree.leaves(basis)[0].shape[0]
     batch = default_batch(objective, rows, width)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -35,6 +36,37 @@ class Summary(NamedTuple):
 
 SCALE_RATIO = 10.0
 """Ratio of the mean values of target and background from which a `ScaleWarning` is given."""
+
+
+MOST_INTEGER, MOST_SEED = 2**31 - 1, 2**32 - 1
+"""Largest integer that programs hold in 32 bits, and largest seed of one word."""
+
+
+def check_integer(
+    value: Any, name: str, least: int = 1, most: int = MOST_INTEGER, note: str = ""
+) -> int:
+    """An integer of Python or NumPy as Python's.
+
+    Raises
+    ------
+    ValueError
+        For a truth value, another type, and what is out of range; ``note`` says more of the range.
+    """
+    try:
+        found = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        found = None
+    if found is None or not least <= found <= most:
+        above = most != MOST_INTEGER or (found or 0) > most
+        bounds = f"from {least} to {most}" if above else f"of at least {least}"
+        shown = repr(value) if found is None else found
+        raise ValueError(f"{name} must be an integer {bounds}{note}, found {shown}")
+    return found
+
+
+def check_seed(value: Any, name: str = "seed") -> int:
+    """A seed as Python's integer; see `check_integer`."""
+    return check_integer(value, name, 0, MOST_SEED)
 
 
 def check_names(data: Any) -> None:
@@ -91,8 +123,15 @@ def check_array(a: Any, name: str, *, constant: bool = False) -> np.ndarray | ja
     return a
 
 
+def check_unmasked(a: Any, name: str, instead: str) -> None:
+    """Raise TypeError for a masked array where none is taken; ``instead`` says what to pass."""
+    if np.ma.isMaskedArray(a):
+        raise TypeError(f"{name} is a masked array, which is not taken here; pass {instead}")
+
+
 def check_form(a: Any, name: str) -> None:
     """Raise for a dtype or a shape that is not taken; see `check_array`."""
+    check_unmasked(a, name, "a.filled(value), or an array to fit, whose mask is used")
     if a.dtype.kind not in "fiub" or a.dtype.name == "bfloat16":
         raise TypeError(f"{name} must hold real numbers, found dtype {a.dtype}; convert it first")
     if a.dtype.itemsize < 4 and a.dtype.kind == "f":
@@ -109,6 +148,7 @@ def check_form(a: Any, name: str) -> None:
 
 def check_weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax.Array:
     """Weights of samples or entries, or an error that names the argument."""
+    check_unmasked(v, name, "v.filled(0)")
     v = v if isinstance(v, jax.Array) else np.asarray(v)
     if v.shape not in ((shape[0],), shape):
         raise ValueError(
@@ -121,6 +161,19 @@ def check_weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax
     if not np.isfinite(v).all() or (v < 0).any() or not (v > 0).any():
         raise ValueError(f"{name} must be finite, at least 0, and somewhere above 0")
     return v
+
+
+def check_seen(seen: np.ndarray, name: str, names: Sequence[Any] | None) -> None:
+    """Raise ValueError for features of which a data set has no value; ``names`` are theirs."""
+    lost = np.flatnonzero(~seen)
+    if len(lost):
+        which = [f"{i} ({names[i]!r})" if names is not None else str(i) for i in lost[:5]]
+        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+        raise ValueError(
+            f"{name} has no value of feature{'s' * (len(lost) > 1)} {', '.join(which)}"
+            f"{more}: masked, or of weight 0, in every sample; nothing says what components weigh "
+            "there, so leave these features out of both sets"
+        )
 
 
 def check_values(

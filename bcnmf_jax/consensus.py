@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import PyTree
 from numpy.typing import NDArray
 
+from bcnmf_jax.checks import check_integer, check_seed
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop, fit_prepared, result_name
-from bcnmf_jax.init import check_rank, require_target
+from bcnmf_jax.init import require_target
 from bcnmf_jax.objective import AbstractObjective, Blocks, Data
 from bcnmf_jax.solvers import default_solver
 from bcnmf_jax.transform import SETTLED, game_value, solve_codes
@@ -111,7 +112,8 @@ def consensus(
         For data as `prepare` says; for parameters out of range; where fewer than two restarts can
         be used, or fewer components than programs are dense enough.
     """
-    check_rank(n_components)
+    check_integer(n_components, "n_components")
+    check_seed(seed)
     for name, value, top in (("density", density, 2.0), ("neighbours", neighbours, 1.0)):
         if not 0 < value <= top:
             raise ValueError(f"{name} must be above 0 and at most {top:g}, found {value!r}")

@@ -15,10 +15,12 @@ from bcnmf_jax.checks import (
     check_filled,
     check_names,
     check_samples,
+    check_seen,
     check_weights,
     working,
 )
-from bcnmf_jax.split import traced
+from bcnmf_jax.memory import owned
+from bcnmf_jax.split import known, traced
 from bcnmf_jax.terms import Rows, is_rows
 
 
@@ -27,48 +29,76 @@ def _rows(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Rows:
         if weights is not None or mask is not None:
             raise ValueError(f"data[{name!r}] is prepared: its weights and mask are in it already")
         return a
+    if np.ma.isMaskedArray(a):
+        a, mask = _unmasked(a, mask, name)
     if mask is not None and not traced(a):
         a = a if isinstance(a, jax.Array) else np.asarray(a)
         mask = check_weights(mask, a.shape, f"mask[{name!r}]")
         if mask.shape != a.shape:
             raise ValueError(f"mask[{name!r}] must have the shape of the data, {a.shape}")
-        a = np.where(mask == 0, 0, a)
-    x = check_array(a, f"data[{name!r}]", constant=constant)
-    x = jnp.asarray(x, working(x.dtype))
+        x = check_array(np.where(mask == 0, 0, a), f"data[{name!r}]", constant=constant)
+        x = jnp.asarray(x, working(x.dtype))  # nobody else holds what np.where has made
+    else:
+        x = check_array(a, f"data[{name!r}]", constant=constant)
+        x = owned(x, working(x.dtype))
     v = None
     if weights is not None:
-        v = jnp.asarray(check_weights(weights, x.shape, f"weights[{name!r}]"), x.dtype)
+        v = owned(check_weights(weights, x.shape, f"weights[{name!r}]"), x.dtype)
         v = v[:, None] if v.ndim == 1 else v
     if mask is not None:
-        v = jnp.asarray(mask, x.dtype) * (1 if v is None else v)
+        mask = owned(mask, x.dtype)
+        v = mask if v is None else mask * v
     return Rows(x, v)
 
 
-def prepare(
+def _unmasked(a: np.ma.MaskedArray, mask: Any, name: str) -> tuple[np.ndarray, Any]:
+    """The values of a masked array, and the mask that it and another one, if any, make."""
+    hidden = np.ma.getmaskarray(a)
+    if not hidden.any():
+        return a.data, mask
+    if mask is None:
+        return a.data, (~hidden).astype(np.float32)
+    mask = check_weights(mask, a.shape, f"mask[{name!r}]")
+    if mask.shape != a.shape:
+        raise ValueError(f"mask[{name!r}] must have the shape of the data, {a.shape}")
+    return a.data, np.where(hidden, 0, mask)
+
+
+def seen(rows: Any) -> Any:
+    """Which features of every data set have a value that counts, nested as the rows are."""
+
+    def one(r: Rows) -> np.ndarray:
+        if r.v is None or known(r.v) is None:
+            return np.ones(r.x.shape[1], bool)
+        return np.broadcast_to(np.asarray(r.v).max(0) > 0, r.x.shape[1])
+
+    return jax.tree.map(one, rows, is_leaf=is_rows)
+
+
+def check_all_seen(data: dict, found: dict) -> None:
+    """Raise ValueError for features of which a data set has no value (`seen`).
+
+    Of several backgrounds one is enough.
+    """
+    for name, sets in found.items():
+        given = data[name]
+        if isinstance(sets, list):
+            sets = jax.tree.map(lambda *parts: np.any(parts, axis=0), *sets)
+            given = given[0]
+        for key, one in sets.items() if isinstance(sets, dict) else [(None, sets)]:
+            frame = given if key is None else given[key]
+            names = list(frame.columns) if hasattr(frame, "columns") else None
+            check_seen(one, f"data[{name if key is None else f'{name}.{key}'!r}]", names)
+
+
+def read(
     data: dict,
     weights: dict | None = None,
     mask: dict | None = None,
     *,
     constant: bool = False,
 ) -> dict[str, Any]:
-    """Data as `Rows`, checked; what has been prepared is taken as it is.
-
-    Parameters
-    ----------
-    data : dict
-        ``{"target": X, "background": Y}``; ``Y`` may be a list (several backgrounds), and either a
-        dictionary (modalities). Rows are samples, columns the same features in the same order.
-    weights, mask : dict, optional
-        Of the same structure: weights ``(n,)`` per sample; ``(n, g)`` arrays that are 0 where a
-        value is missing.
-    constant : bool
-        Take matrices of one value.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `check_array`; for another number of features; for unknown names.
-    """
+    """As `prepare`, without a look at whether every feature has a value."""
     check_names(data)
     for name, extra in (("weights", weights), ("mask", mask)):
         if extra is not None and (not isinstance(extra, dict) or set(extra) - set(data)):
@@ -86,6 +116,39 @@ def prepare(
         check_features(built, lambda r: r.x.shape[1], _summary)
     dtype = jnp.result_type(*jax.tree.leaves(built))
     return jax.tree.map(lambda a: a.astype(dtype), built)
+
+
+def prepare(
+    data: dict,
+    weights: dict | None = None,
+    mask: dict | None = None,
+    *,
+    constant: bool = False,
+) -> dict[str, Any]:
+    """Data as `Rows`, checked and copied; what has been prepared is taken as it is.
+
+    Parameters
+    ----------
+    data : dict
+        ``{"target": X, "background": Y}``; ``Y`` may be a list (several backgrounds), and either a
+        dictionary (modalities). Rows are samples, columns the same features in the same order.
+        Of a masked array (``numpy.ma``) the mask is used.
+    weights, mask : dict, optional
+        Of the same structure: weights ``(n,)`` per sample; ``(n, g)`` arrays that are 0 where a
+        value is missing.
+    constant : bool
+        Take new samples: matrices of one value, and without a value of some feature.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_array`; for another number of features; for unknown names; for a feature that is
+        missing in every sample of the target, or of all backgrounds.
+    """
+    rows = read(data, weights, mask, constant=constant)
+    if not constant and not any(map(is_rows, jax.tree.leaves(data, is_leaf=is_rows))):
+        check_all_seen(data, seen(rows))
+    return rows
 
 
 def _nested(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Key
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import (
     RESULTS,
@@ -26,7 +27,7 @@ from bcnmf_jax.fit import (
     result_name,
     run,
 )
-from bcnmf_jax.init import check_rank, require_target, uniform_rows
+from bcnmf_jax.init import require_target, uniform_rows
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import Blocks, Data
 from bcnmf_jax.objectives import BackgroundFirst
@@ -211,12 +212,10 @@ def deflate(
     """
     if not isinstance(objective, BackgroundFirst):
         raise TypeError(f"objective must be a BackgroundFirst, found {objective!r}")
-    check_rank(rank)
-    if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
-        raise ValueError(f"starts must be an integer of at least 1, found {starts!r}")
+    rank, starts = check_integer(rank, "rank"), check_integer(starts, "starts")
     stop = Stop(tol=1e-5) if stop is None else stop
     check_types(objective, solver, stop)
-    rows, rank = prepare(data, weights, mask), int(rank)
+    rows = prepare(data, weights, mask)
     require_target(objective, rows)
     wide, looks = widened(objective, rank), stop.looks
     movers = [default_solver(o, rows) if solver is None else solver for o in (wide, objective)]

@@ -14,10 +14,10 @@ from sklearn.utils import check_random_state
 
 from bcnmf_jax.checks import DataWarning
 from bcnmf_jax.fit import Stop
-from bcnmf_jax.fitted import FittedModel
-from bcnmf_jax.inputs import read_fit, sets
+from bcnmf_jax.fitted import FittedModel, reference
+from bcnmf_jax.inputs import closed, read_fit, sets
 from bcnmf_jax.losses import AbstractLoss
-from bcnmf_jax.parameters import check_parameters, planned
+from bcnmf_jax.parameters import FIRST, check_parameters, planned
 from bcnmf_jax.plan import Plan
 from bcnmf_jax.restarts import Restart, best, ordered
 from bcnmf_jax.watch import Watch
@@ -75,8 +75,9 @@ class BCNMF(FittedModel):
     background_components_ : ndarray (any, n_features)
         Shared or frozen components; none for the published form and plain NMF.
     background_basis_ : ndarray (n_background_components, n_features)
-        What `score` measures against, fitted by its first call where the objective has none: NMF
-        of the background. None without a background.
+        What `score` measures against: the components of the background of "background_first" and
+        "sequential", else NMF of the background, of about 2,000 of its rows where there are more.
+        None without a background.
     usage_ : dict of ndarray (all components,)
         Mean code of the samples of "target", and of "background" where there is one and the
         objective reads it; target components first.
@@ -190,9 +191,10 @@ class BCNMF(FittedModel):
         self._warn()
         return self
 
-    def _keep(self, plan: Plan, restarts: list[Restart], kept: Restart):
+    def _keep(self, plan: Plan, restarts: list[Restart], kept: Restart, basis: np.ndarray):
         self.components_ = kept.basis[: plan.n_components]
         self.background_components_ = kept.basis[plan.n_components :]
+        self.background_basis_ = basis
         self.usage_ = kept.usage
         self.n_components_ = plan.n_components
         self.n_background_components_ = plan.n_background_components
@@ -260,7 +262,7 @@ def fit_watched(
     check_parameters(model)
     given = read_fit(model, X, y, background, sample_weight, groups, background_groups)
     key = jax.random.key(model._seed())
-    with jax.enable_x64(given["target"].dtype == np.float64):
+    with closed(given), jax.enable_x64(given["target"].dtype == np.float64):
         plan = planned(model, given, watch)
         data, stop = sets(given), Stop(model.tol, model.max_iter)
         watch.say(
@@ -270,5 +272,7 @@ def fit_watched(
         keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(model.n_restarts))
         restarts = data.restarts(plan, keys, stop, watch)
         kept = ordered(best(restarts), plan.n_components)
-    model._keep(plan, restarts, kept)
-    model._remember(model.background if background is None else background)
+        basis = kept.basis[plan.n_components :]
+        if plan.objective not in FIRST and "background" in given:
+            basis = reference(given["background"], plan.n_background_components, plan.loss)
+    model._keep(plan, restarts, kept, basis)

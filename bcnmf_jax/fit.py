@@ -14,9 +14,11 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from bcnmf_jax.change import relative_change
+from bcnmf_jax.checks import MOST_INTEGER, check_integer
 from bcnmf_jax.data import prepare
 from bcnmf_jax.diagnostics import diagnose
 from bcnmf_jax.init import require_target, start_all_codes
+from bcnmf_jax.memory import owned
 from bcnmf_jax.objective import (
     AbstractObjective,
     Blocks,
@@ -29,7 +31,7 @@ from bcnmf_jax.objective import (
 )
 from bcnmf_jax.sharding import as_held, collect, place_blocks, shard
 from bcnmf_jax.solvers import AbstractSolver, default_solver
-from bcnmf_jax.split import known, traced
+from bcnmf_jax.split import known, number, shown, traced
 
 
 class RESULTS(eqx.Enumeration):
@@ -59,12 +61,20 @@ def result_name(result: Any) -> Any:
     return str(names) if names.ndim == 0 else names
 
 
-def _keep(a, dtype) -> Any:
-    """Arrays of NumPy, which stay known while a program is traced; what is no number stays."""
+MOST_LOOKS = 2**20
+"""Longest trace: 12 MiB in single precision."""
+
+
+def _steps(a) -> Any:
+    """A number of steps as an array of NumPy, which stays known while a program is traced."""
     if isinstance(a, jax.Array):
         return a
-    a = np.asarray(a)
-    return a.astype(dtype) if a.dtype.kind in "iu" or dtype == np.float32 else a
+    return np.asarray(check_integer(a, "Stop(max_steps)", least=0), np.int32)
+
+
+def most_steps(every: int = 10) -> int:
+    """The largest number of steps whose trace can be held, with so many between looks."""
+    return min(MOST_LOOKS * every, MOST_INTEGER)
 
 
 class Stop(eqx.Module):
@@ -87,21 +97,21 @@ class Stop(eqx.Module):
         If a parameter is out of range.
     """
 
-    tol: Any = eqx.field(default=1e-5, converter=lambda a: _keep(a, np.float32))
-    max_steps: Any = eqx.field(default=500, converter=lambda a: _keep(a, np.int32))
-    every: int = eqx.field(default=10, static=True)
+    tol: Any = eqx.field(default=1e-5, converter=number)
+    max_steps: Any = eqx.field(default=500, converter=_steps)
+    every: int = eqx.field(
+        default=10, static=True, converter=lambda a: check_integer(a, "Stop(every)")
+    )
+
+    __repr__ = shown
 
     def __check_init__(self):
-        if any(traced(a) for a in (self.tol, self.max_steps)):
-            return
-        if not self.tol >= 0:
-            raise ValueError(f"Stop(tol) must be at least 0, found {float(self.tol)}")
-        if self.max_steps.dtype.kind not in "iu" or self.max_steps < 0:
-            raise ValueError(
-                f"Stop(max_steps) must be an integer of at least 0, found {self.max_steps}"
-            )
-        if self.every < 1:
-            raise ValueError(f"Stop(every) must be at least 1, found {self.every}")
+        tol, steps = known(self.tol), known(self.max_steps)
+        if tol is not None and not tol >= 0:
+            raise ValueError(f"Stop(tol) must be at least 0, found {tol}")
+        if steps is not None:
+            note = f" (with every={self.every}, which may be larger)"
+            check_integer(steps, "Stop(max_steps)", 0, most_steps(self.every), note)
 
     @property
     def looks(self) -> int:
@@ -222,7 +232,7 @@ def advance(
         trace = {k: now.trace[k].at[steps // stop.every].set(at[k]) for k in now.trace}
         # A last look over fewer steps sees less change, and settles nothing.
         reached, stuck = solver.progress(state, change)
-        settled = (reached < jnp.asarray(stop.tol, reached.dtype)) & (count == stop.every)
+        settled = (reached < stop.tol.astype(reached.dtype)) & (count == stop.every)
         going = _finite(new) & ~stuck
         return Running(new, state, steps + count, settled, going, trace, now.started)
 
@@ -270,7 +280,7 @@ def check_types(objective: Any, solver: Any, stop: Any) -> None:
 def check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> Blocks:
     """Blocks of the data's dtype, or an error that names the block."""
     dtype = jax.tree.leaves(data)[0].dtype
-    blocks = jax.tree.map(lambda a: jnp.asarray(a, dtype), blocks)
+    blocks = jax.tree.map(lambda a: owned(a, dtype), blocks)
     width = jax.tree.leaves(blocks["basis"])[0].shape[0]
     if width <= objective.extra:
         raise ValueError(

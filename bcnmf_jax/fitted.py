@@ -15,17 +15,30 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 import bcnmf_jax
 import bcnmf_jax.model_files as model_files
+from bcnmf_jax.automatic import dense, spread
 from bcnmf_jax.fit import Stop
-from bcnmf_jax.inputs import read_background, read_target, read_weights, sets, stacked
+from bcnmf_jax.inputs import closed, read_target, read_weights, sets, stacked
+from bcnmf_jax.losses import AbstractLoss
 from bcnmf_jax.model_files import Stored
-from bcnmf_jax.parameters import FIRST, given_loss
+from bcnmf_jax.parameters import given_loss
 from bcnmf_jax.plan import Plan
 from bcnmf_jax.restarts import Sets
 from bcnmf_jax.selection.selection import Selection
-from bcnmf_jax.watch import Watch
 
-BACKGROUND = Stop(tol=1e-4, max_steps=300)
+REFERENCE = Stop(tol=1e-4, max_steps=300)
 """Of the background's basis that scores are measured against."""
+REFERENCE_ROWS = 2048
+"""Rows of the background that it is fitted to; more would make its fit as long as the model's."""
+
+
+def reference(background: Any, rank: int, loss: AbstractLoss) -> np.ndarray:
+    """Basis ``(rank, g)`` of a background that was read, that scores are measured against."""
+    whole = stacked(background)
+    rows = dense(whole, spread(whole.shape[0], REFERENCE_ROWS))
+    plan = Plan("nmf", 0.0, rank, rank, loss)
+    # One key for all models, so that they are measured against the same.
+    (found,) = sets({"target": rows}, new=True).fits(plan, jax.random.key(0)[None], REFERENCE)
+    return np.asarray(found.blocks["basis"])
 
 
 def is_fitted_name(name: str) -> bool:
@@ -40,6 +53,7 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     missing: str
     components_: np.ndarray
     background_components_: np.ndarray
+    background_basis_: np.ndarray
     n_background_components_: int
     objective_: str
     background: Any
@@ -114,13 +128,15 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         float
         """
         with self._reading(X, sample_weight) as data:
-            loss, reference = given_loss(self), self._background_basis()
-            both = data.explained(loss, np.concatenate([self.components_, reference]))
-            if not len(reference):
+            if not hasattr(self, "background_basis_"):
+                raise ValueError("the model was saved without background_basis_; fit it again")
+            loss, basis = given_loss(self), self.background_basis_
+            both = data.explained(loss, np.concatenate([self.components_, basis]))
+            if not len(basis):
                 return both
             # Components of 0 take no part, and nothing is compiled for another number of them.
             none = np.zeros_like(self.components_)
-            return both - data.explained(loss, np.concatenate([none, reference]))
+            return both - data.explained(loss, np.concatenate([none, basis]))
 
     def save(self, folder: str | Path) -> None:
         """Save parameters and fitted attributes in a folder, without pickle; `load` reads it.
@@ -155,35 +171,6 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def __getstate__(self):
-        return {k: v for k, v in super().__getstate__().items() if k != "_background"}
-
-    def _remember(self, background: Any) -> None:
-        """Keep what `score` needs of a fit: the background that it was given, until pickled."""
-        self._background = background
-        if hasattr(self, "background_basis_"):
-            del self.background_basis_
-        if self.objective_ in FIRST or background is None:
-            self.background_basis_ = self.background_components_
-
-    def _background_basis(self) -> np.ndarray:
-        if not hasattr(self, "background_basis_"):
-            background = getattr(self, "_background", self.background)
-            if background is None:
-                raise ValueError(
-                    "score needs the background, which a model that was pickled or saved after "
-                    "fit(background=) no longer has; score before, or fit again"
-                )
-            found = read_background(self, background, self.components_.dtype)
-            data = sets({"target": stacked(found)})
-            rank = self.n_background_components_
-            plan = Plan("nmf", 0.0, rank, rank, given_loss(self))
-            # One key for all models, so that they are measured against the same.
-            key = jax.random.key(0)[None]
-            (found,) = data.restarts(plan, key, BACKGROUND, Watch())
-            self.background_basis_ = found.basis
-        return self.background_basis_
-
     def _basis(self) -> np.ndarray:
         return np.concatenate([self.components_, self.background_components_])
 
@@ -193,5 +180,5 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         check_is_fitted(self)
         target = read_target(self, X, reset=False)
         given = {"target": target} | read_weights(target, sample_weight)
-        with jax.enable_x64(given["target"].dtype == np.float64):
+        with closed(given), jax.enable_x64(given["target"].dtype == np.float64):
             yield sets(given, new=True)

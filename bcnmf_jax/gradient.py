@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.objective import basis_split, code_split, is_frozen, visit_rows
 from bcnmf_jax.solvers import MU, AbstractSolver
 from bcnmf_jax.terms import by_codes, get, put
@@ -64,6 +65,8 @@ class Optax(AbstractSolver):
                 "Optax(parametrisation) must be 'projected', 'softplus' or 'log', found "
                 f"{self.parametrisation!r}"
             )
+        if self.chunk is not None:
+            check_integer(self.chunk, "Optax(chunk)")
 
     def init(self, objective, data, blocks):
         # A component that is 0 throughout a block is masked; single zeros may move.

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key, PyTree
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.data import prepare
 from bcnmf_jax.objective import AbstractObjective, Blocks, Data, check_structure
 from bcnmf_jax.sharding import fetch_blocks, shard
@@ -106,12 +106,6 @@ def _start(objective, data, rank, key, method) -> Blocks:
     return objective.settle(data, start(objective, data, rank, key, method))
 
 
-def check_rank(rank: int) -> None:
-    """Raise ValueError unless a number of components is a positive integer."""
-    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1:
-        raise ValueError(f"rank must be an integer of at least 1, found {rank!r}")
-
-
 def check_method(method: str) -> None:
     """Raise ValueError for a start that is not known."""
     if method not in ("random", "nndsvd"):
@@ -164,14 +158,14 @@ def init(
     TypeError, ValueError
         For data as `prepare` says; for a rank below 1 or an unknown method.
     """
-    check_rank(rank)
+    rank = check_integer(rank, "rank")
     check_method(method)
     if mesh is None:
         rows = prepare(data, weights, mask)
         require_target(objective, rows)
-        return _start(objective, rows, int(rank), key, method)
+        return _start(objective, rows, rank, key, method)
     rows = shard(data, mesh, weights, mask)
     require_target(objective, rows)
     with jax.set_mesh(mesh):
-        blocks = _start(objective, rows, int(rank), key, method)
+        blocks = _start(objective, rows, rank, key, method)
     return fetch_blocks(objective.terms(rows), blocks)

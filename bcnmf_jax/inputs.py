@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Number
 from typing import Any
 
@@ -10,8 +12,8 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
-from bcnmf_jax.checks import check_form
-from bcnmf_jax.readers import source
+from bcnmf_jax.checks import check_form, check_seen, check_unmasked
+from bcnmf_jax.readers import BackedRows, source
 from bcnmf_jax.restarts import InMemory, Sets, Streamed
 from bcnmf_jax.sources import Stacked
 from bcnmf_jax.two_sets import SETS, annotation
@@ -57,6 +59,7 @@ def read_fit(
     given = {"target": target} | read_weights(target, sample_weight)
     if background is not None:
         given["background"] = read_background(model, background, given["target"].dtype)
+    _all_seen(model, given)
     if groups is not None or background_groups is not None:
         if not hasattr(given.get("background"), "shape"):
             raise ValueError("groups need one background beside X; leave them out without")
@@ -70,6 +73,7 @@ def read_weights(target: Any, sample_weight: Any) -> dict[str, Any]:
     """``"weights"`` of the rows of the target, checked, where there are any."""
     if sample_weight is None:
         return {}
+    check_unmasked(sample_weight, "sample_weight", "sample_weight.filled(0)")
     rows = target.shape[0]
     if isinstance(sample_weight, Number):
         sample_weight = np.full(rows, sample_weight)
@@ -97,8 +101,8 @@ def read_target(model: Any, X: Any, *, reset: bool) -> Any:
         return _source(model, X, "X")
     _refuse_half(X, "X")
     found = validate_data(
-        model, X, accept_sparse=("csr", "csc"), dtype=FLOATS, ensure_non_negative=True,
-        ensure_all_finite=False, reset=reset,
+        model, _unmasked(model, X, "X"), accept_sparse=("csr", "csc"), dtype=FLOATS,
+        ensure_non_negative=True, ensure_all_finite=False, reset=reset,
     )  # fmt: skip
     return _finite(model, found, "X")
 
@@ -107,9 +111,7 @@ def stacked(background: Any) -> Any:
     """Several backgrounds as one."""
     if not isinstance(background, list):
         return background
-    if any(issparse(b) or is_source(b) for b in background):
-        return Stacked([source(b) for b in background])
-    return np.concatenate(background)
+    return Stacked([source(b) for b in background])
 
 
 def sets(given: dict[str, Any], *, new: bool = False) -> Sets:
@@ -159,8 +161,8 @@ def _background(model: Any, background: Any, name: str, dtype: Any) -> Any:
         how = _differ(list(wanted), list(columns))
         raise ValueError(f"{name} has not the columns of X in their order: {how}")
     found = check_array(
-        background, accept_sparse=("csr", "csc"), dtype=dtype, ensure_non_negative=True,
-        ensure_all_finite=False, input_name=name,
+        _unmasked(model, background, name), accept_sparse=("csr", "csc"), dtype=dtype,
+        ensure_non_negative=True, ensure_all_finite=False, input_name=name,
     )  # fmt: skip
     return _finite(model, _as_wide(model, found, name), name)
 
@@ -168,6 +170,17 @@ def _background(model: Any, background: Any, name: str, dtype: Any) -> Any:
 def is_source(a: Any) -> bool:
     """Whether rows are read from it when they are needed, as from what `bcnmf_jax.source` makes."""
     return hasattr(a, "rows_into")
+
+
+@contextmanager
+def closed(given: dict[str, Any]) -> Iterator[None]:
+    """Files of what was read are closed at the end; they open again for whoever reads rows."""
+    try:
+        yield
+    finally:
+        for a in jax.tree.leaves(given):
+            if isinstance(a, BackedRows):
+                a.close()
 
 
 def _source(model: Any, a: Any, name: str) -> Any:
@@ -215,6 +228,37 @@ def _finite(model: Any, a: Any, name: str) -> Any:
             + ("" if np.isinf(values).any() else ", or set missing='mask' to leave them out")
         )
     return a
+
+
+def _unmasked(model: Any, a: Any, name: str) -> Any:
+    """A masked array with NaN for what it hides, which `sets` makes a mask again.
+
+    Raises
+    ------
+    ValueError
+        Where missing values are not to be masked.
+    """
+    if not np.ma.isMaskedArray(a):
+        return a
+    count = int(np.ma.getmaskarray(a).sum())
+    if not count:
+        return a.data
+    if model.missing != "mask":
+        raise ValueError(
+            f"{name} is a masked array that hides {count} values; set missing='mask' to leave them "
+            f"out, or pass {name}.filled(value)"
+        )
+    return a.astype(np.result_type(a.dtype, np.float32)).filled(np.nan)
+
+
+def _all_seen(model: Any, given: dict[str, Any]) -> None:
+    """Raise ValueError for features that are NaN throughout X, or throughout the background."""
+    names = getattr(model, "feature_names_in_", None)
+    for where, name in (("X", "target"), ("background", "background")):
+        parts = given.get(name, [])
+        parts = parts if isinstance(parts, list) else [parts]
+        if parts and all(isinstance(a, np.ndarray) for a in parts):
+            check_seen(np.any([~np.isnan(a).all(0) for a in parts], axis=0), where, names)
 
 
 def _values(a: Any) -> np.ndarray:

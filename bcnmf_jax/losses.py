@@ -14,7 +14,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from bcnmf_jax.split import Split, known, number
+from bcnmf_jax.split import Split, known, number, shown
 
 
 def _weigh(a: Array, v: Array | None) -> Array:
@@ -47,6 +47,8 @@ class AbstractLoss(eqx.Module):
     """
 
     eps: eqx.AbstractVar[float]
+
+    __repr__ = shown
 
     @abstractmethod
     def deviance(self, x: Array, mu: Array) -> Array:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Key, PyTree
 from bcnmf_jax.chunks import RESTARTS, axis_size, chunk_rows, scan_rows
 from bcnmf_jax.losses import AbstractLoss
 from bcnmf_jax.penalties import AbstractPenalty, apply
-from bcnmf_jax.split import Split
+from bcnmf_jax.split import Split, shown
 from bcnmf_jax.terms import Path, Rows, Term, by_codes, get, is_rows, put
 
 Data = dict[str, Any]
@@ -42,11 +42,18 @@ class AbstractObjective(eqx.Module):
     """Whether a background works against the whole basis, and nothing describes it: large steps
     then overshoot."""
 
+    __repr__ = shown
+
     def __check_init__(self):
         losses = self.loss.values() if isinstance(self.loss, dict) else [self.loss]
         for loss in losses:
             if not isinstance(loss, AbstractLoss):
                 raise TypeError(f"loss must be a loss like KL(), found {loss!r}")
+        given = self.penalties
+        if not isinstance(given, tuple) or not all(isinstance(p, AbstractPenalty) for p in given):
+            raise TypeError(
+                f"penalties must be a tuple of penalties like (L1('target', 0.1),), found {given!r}"
+            )
 
     @abstractmethod
     def terms(self, data: Data) -> list[Term]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from bcnmf_jax.automatic import automatic
+from bcnmf_jax.checks import MOST_INTEGER, check_integer, check_seed
+from bcnmf_jax.fit import most_steps
 from bcnmf_jax.losses import KL, AbstractLoss, Frobenius
 from bcnmf_jax.plan import Plan
 from bcnmf_jax.watch import Watch
@@ -25,9 +27,10 @@ def check_parameters(model: Any) -> None:
         value = getattr(model, name)
         if name == "n_components" and is_auto(value):
             continue
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            choice = " or 'auto'" if name == "n_components" else ""
-            raise ValueError(f"{name} must be an integer of at least 1{choice}, found {value!r}")
+        most = most_steps() if name == "max_iter" else MOST_INTEGER
+        check_integer(value, name, 1, most, " or 'auto'" if name == "n_components" else "")
+    if model.random_state is not None and not isinstance(model.random_state, np.random.RandomState):
+        check_seed(model.random_state, "random_state")
     alpha = [] if is_auto(model.alpha) else model.alpha
     alphas = alpha if isinstance(alpha, list | tuple | np.ndarray) else [alpha]
     for name, values in (("alpha", alphas), ("tol", [model.tol])):

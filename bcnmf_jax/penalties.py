@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from bcnmf_jax.split import Split, known, number
+from bcnmf_jax.split import Split, known, number, shown
 
 
 class AbstractPenalty(eqx.Module):
@@ -24,6 +24,8 @@ class AbstractPenalty(eqx.Module):
 
     weight: eqx.AbstractVar[Array]
     block: eqx.AbstractVar[str]
+
+    __repr__ = shown
 
     def __check_init__(self):
         if self.block not in ("basis", "target", "background"):
@@ -63,7 +65,7 @@ class L1(AbstractPenalty):
         return self.weight.astype(a.dtype) * jnp.sum(a)
 
     def split(self, a):
-        return Split(jnp.full_like(a, self.weight), jnp.zeros_like(a))
+        return Split(jnp.full_like(a, self.weight.astype(a.dtype)), jnp.zeros_like(a))
 
     @property
     def powers(self):

@@ -9,6 +9,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.exact import settle, solvable
 from bcnmf_jax.objective import (
     AbstractObjective,
@@ -102,12 +103,11 @@ class VarPro(AbstractSolver):
     chunk: int | None = eqx.field(default=None, static=True)
 
     def __check_init__(self):
-        if self.memory < 1:
-            raise ValueError(f"VarPro(memory) must be at least 1, found {self.memory}")
+        check_integer(self.memory, "VarPro(memory)")
         if not self.reach > 0:
             raise ValueError(f"VarPro(reach) must be above 0, found {self.reach}")
-        if self.chunk is not None and self.chunk < 1:
-            raise ValueError(f"VarPro(chunk) must be at least 1 row, found {self.chunk}")
+        if self.chunk is not None:
+            check_integer(self.chunk, "VarPro(chunk)")
 
     def init(self, objective, data, blocks):
         if not solvable(objective, data):

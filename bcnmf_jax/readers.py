@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bcnmf_jax.checks import check_unmasked
 from bcnmf_jax.extras import require
 
 
@@ -62,6 +63,9 @@ class StoredRows:
         else:
             out[...] = rows
 
+    def __deepcopy__(self, memo: dict) -> StoredRows:
+        return self  # of what is read alone, and cannot be copied
+
     def __getitem__(self, rows: slice) -> np.ndarray:
         found = self.stored[rows]
         return found.toarray() if hasattr(found, "tocsr") else np.asarray(found)
@@ -73,7 +77,9 @@ class BackedRows(StoredRows):
     Parameters
     ----------
     path : path
-        A file of ``AnnData.write_h5ad``, or a folder of ``AnnData.write_zarr``.
+        A file of ``AnnData.write_h5ad``, or a folder of ``AnnData.write_zarr``. It is closed by
+        ``close``, at the end of a ``with``, and after every fit of `BCNMF`, and opened again when
+        rows are read; a copy, or one that was pickled, opens it for itself.
     layer : str, optional
         A layer; by default ``X``.
 
@@ -88,13 +94,15 @@ class BackedRows(StoredRows):
     """
 
     def __init__(self, path: str | Path, layer: str | None = None):
-        path = Path(path)
+        path = Path(path).absolute()
+        self.path, self.layer = path, layer
         if not path.exists():
             raise FileNotFoundError(f"no file or folder {str(path)!r}")
         if path.is_dir():
             file = require("zarr", "bio").open_group(str(path), mode="r")
         else:
             file = require("h5py", "bio").File(path, "r")
+            self._file = file
         name = "X" if layer is None else f"layers/{layer}"
         if name not in file:
             layers = sorted(file["layers"]) if "layers" in file else []
@@ -102,6 +110,35 @@ class BackedRows(StoredRows):
         item = file[name]
         dense = hasattr(item, "dtype")
         super().__init__(item if dense else require("anndata.io", "bio").sparse_dataset(item))
+
+    def close(self) -> None:
+        """Close the file, which is opened again when rows are read."""
+        vars(self).pop("stored", None)
+        if "_file" in vars(self):
+            vars(self).pop("_file").close()
+
+    def __enter__(self) -> BackedRows:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "stored" or "shape" not in vars(self):
+            raise AttributeError(name)
+        shape = self.shape
+        self.__init__(self.path, self.layer)
+        if self.shape != shape:
+            raise ValueError(f"{self.path} was {shape} and is {self.shape} now; read it anew")
+        return self.stored
+
+    def __deepcopy__(self, memo: dict) -> BackedRows:
+        made = BackedRows.__new__(type(self))
+        made.__dict__.update(self.__getstate__())
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("stored", "_file")}
 
 
 def _densify(rows: Any, out: np.ndarray) -> None:
@@ -142,4 +179,5 @@ def source(a: Any, layer: str | None = None) -> Any:
         return SparseRows(a)
     if not all(hasattr(a, name) for name in ("shape", "dtype", "__getitem__")):
         raise TypeError(f"cannot read rows from {type(a).__name__}; pass a matrix, AnnData or path")
+    check_unmasked(a, "the matrix", "a.filled(value), or fit the array itself, whose mask is used")
     return StoredRows(a) if hasattr(a, "to_memory") else a  # anndata's sparse matrix on disk

@@ -11,6 +11,7 @@ from jaxtyping import Array, PyTree
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Stop
 from bcnmf_jax.init import require_target
+from bcnmf_jax.memory import owned
 from bcnmf_jax.objective import AbstractObjective, Blocks, basis_split, is_frozen, visit_rows
 from bcnmf_jax.terms import by_codes, get
 from bcnmf_jax.transform import SETTLED, solve_codes
@@ -100,5 +101,5 @@ def residual(
     rows = prepare(data, weights, mask)
     require_target(objective, rows)
     dtype = jax.tree.leaves(rows)[0].dtype
-    basis = jax.tree.map(lambda w: jnp.asarray(w, dtype), blocks["basis"])
+    basis = jax.tree.map(lambda w: owned(w, dtype), blocks["basis"])
     return _measure(objective, rows, basis, stop)

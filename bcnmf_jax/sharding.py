@@ -14,8 +14,9 @@ from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.chunks import RESTARTS, ROWS
-from bcnmf_jax.data import prepare
+from bcnmf_jax.data import check_all_seen, read, seen
 from bcnmf_jax.terms import Rows, Term, get, is_rows, put
 
 
@@ -48,8 +49,7 @@ def row_mesh(devices: Sequence[Any] | None = None, restarts: int = 1) -> Mesh:
             f"devices must be as many of each of the {jax.process_count()} processes, found "
             f"{dict(counts)} by process"
         )
-    if isinstance(restarts, bool) or not isinstance(restarts, int) or restarts < 1:
-        raise ValueError(f"restarts must be an integer of at least 1, found {restarts!r}")
+    check_integer(restarts, "restarts")
     each = len(chosen) // len(counts)
     if each % restarts:
         raise ValueError(
@@ -89,7 +89,12 @@ def shard(
         raise TypeError(f"mesh must come from bcnmf_jax.row_mesh, found {mesh!r}")
     # In host memory: all rows together may be too large for the first device.
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        rows = prepare(data, weights, mask)
+        rows = read(data, weights, mask)
+    if not any(map(is_rows, jax.tree.leaves(data, is_leaf=is_rows))):
+        found = seen(rows)
+        if jax.process_count() > 1:
+            found = jax.tree.map(lambda a: process_allgather(a).any(0), found)
+        check_all_seen(data, found)
     return jax.tree.map(lambda r: _shard(r, mesh), rows, is_leaf=is_rows)
 
 

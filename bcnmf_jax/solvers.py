@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PyTree
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.losses import Frobenius
 from bcnmf_jax.objective import (
     AbstractObjective,
@@ -78,12 +79,11 @@ class AbstractAlternating(AbstractSolver):
 
     def __check_init__(self):
         name = type(self).__name__
-        if self.inner_steps < 1:
-            raise ValueError(f"{name}(inner_steps) must be at least 1, found {self.inner_steps}")
+        check_integer(self.inner_steps, f"{name}(inner_steps)")
         if not 0 <= self.extrapolation < 1:
             raise ValueError(f"{name}(extrapolation) must be in [0, 1), found {self.extrapolation}")
-        if self.chunk is not None and self.chunk < 1:
-            raise ValueError(f"{name}(chunk) must be at least 1 row, found {self.chunk}")
+        if self.chunk is not None:
+            check_integer(self.chunk, f"{name}(chunk)")
 
     @abstractmethod
     def move_codes(

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from bcnmf_jax.checks import check_integer
+from bcnmf_jax.memory import aligned
 from bcnmf_jax.terms import Rows
 
 CHUNK_ROWS = 2048
@@ -67,14 +69,6 @@ def fill(source: Any, start: int, stop: int, out: np.ndarray) -> None:
     out[stop - start :] = 0
 
 
-def _room(rows: int, features: int, dtype: Any) -> np.ndarray:
-    """Uninitialised memory, aligned so that JAX on a CPU computes in place."""
-    size = rows * features * np.dtype(dtype).itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(rows, features)
-
-
 class Reader:
     """Reads chunks of ``size`` rows on a thread of its own, ahead of whoever computes with them.
 
@@ -99,7 +93,7 @@ class Reader:
         self.sets, self.size, self.dtype = sets, size, dtype
         none = [[None] * len(jax.tree.leaves(s)) for s in sets]
         self.weights = none if weights is None else weights
-        room = lambda s: _room(size, s.shape[1], dtype)  # noqa: E731
+        room = lambda s: aligned((size, s.shape[1]), dtype)  # noqa: E731
         self.rooms = [jax.tree.map(room, sets[0]) for _ in range(AHEAD)]
         self.ones = jnp.ones((size, 1), dtype)
 
@@ -179,9 +173,7 @@ class Reader:
 
 def chunk_size(counts: Sequence[int], most: int) -> int:
     """Rows in a chunk: not more than the largest data set has."""
-    if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 1:
-        raise ValueError(f"chunk_rows must be an integer of at least 1, found {most!r}")
-    return min(int(most), max(counts))
+    return min(check_integer(most, "chunk_rows"), max(counts))
 
 
 class Online(NamedTuple):

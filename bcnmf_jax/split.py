@@ -5,15 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer  # no other name is public; this module alone imports it
 from jaxtyping import Array
 
 
-def number(a) -> Array:
-    """A swept number as an array of the working float type: other values compile nothing."""
-    return jnp.asarray(a, float)
+def number(a) -> Array | np.ndarray:
+    """A swept number, or an array of them, as an array leaf: other values compile nothing.
+
+    In double precision, of NumPy, whatever JAX computes in when an objective is built: a number
+    takes the data's type where it is used. What is JAX's own (under a trace, for instance) stays.
+    """
+    if isinstance(a, jax.Array):
+        return a if jnp.issubdtype(a.dtype, jnp.floating) else a.astype(float)
+    if np.ma.isMaskedArray(a):
+        raise TypeError("numbers may not be masked; leave them out, or pass a.filled(value)")
+    return np.array(a, np.float64)
+
+
+def shown(module: eqx.Module) -> str:
+    """A module as text, with the values of its numbers."""
+    value = lambda a: a.item() if isinstance(a, np.ndarray) and a.ndim == 0 else a  # noqa: E731
+    return eqx.tree_pformat(jax.tree.map(value, module))
 
 
 def traced(a: Any) -> bool:

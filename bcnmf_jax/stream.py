@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Key, PyTree
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.fit import Fit, Stop, check_blocks, check_types
-from bcnmf_jax.init import check_rank, require_target, start_basis
+from bcnmf_jax.init import require_target, start_basis
 from bcnmf_jax.objective import AbstractObjective, Blocks
 from bcnmf_jax.parts import DataSets
 from bcnmf_jax.passes import normalise
@@ -130,8 +131,7 @@ def stream(
         )
     if mode not in ("exact", "online"):
         raise ValueError(f"mode must be 'exact' or 'online', found {mode!r}")
-    if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
-        raise ValueError(f"every must be an integer of at least 1, found {every!r}")
+    check_integer(every, "every")
     if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
         raise ValueError(f"checkpoint is in a folder that does not exist: {str(checkpoint)!r}")
     if (rank is None) == (blocks is None):
@@ -143,8 +143,7 @@ def stream(
             "mode='online' needs a solver with extrapolation=0: its steps are no descent"
         )
     if rank is not None:
-        check_rank(rank)
-        rank = int(rank)
+        rank = check_integer(rank, "rank")
     known = survey(data, chunk_rows=chunk_rows)
     require_target(objective, known)
     sets = DataSets(objective, known, chunk_rows)
@@ -241,8 +240,7 @@ def _online(
     start_rows = sample_rows(objective, sets) if start_rows is None else start_rows
     whole = {"updates_per_epoch": (updates, 1), "start_rows": (start_rows, 0)}
     for name, (value, least) in whole.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"{name} must be an integer of at least {least}, found {value!r}")
+        check_integer(value, name, least)
     seed = [int(a) for a in np.ravel(jax.random.key_data(key))]
     return Online(float(decay), int(updates), seed, int(start_rows))
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, PyTree
 
 from bcnmf_jax.fit import Fit, Stop
 from bcnmf_jax.init import require_target
+from bcnmf_jax.memory import owned
 from bcnmf_jax.objective import AbstractObjective, Blocks
 from bcnmf_jax.parts import DataSets
 from bcnmf_jax.sources import CHUNK_ROWS
@@ -35,7 +36,7 @@ def _open(objective, data, fit, chunk_rows, constant) -> tuple[DataSets, PyTree]
     blocks = fit.blocks if isinstance(fit, Fit) else fit
     if not isinstance(blocks, dict) or "basis" not in blocks:
         raise ValueError("blocks must be a dictionary with a 'basis'")
-    basis = jax.tree.map(lambda w: jnp.asarray(w, sets.dtype), blocks["basis"])
+    basis = jax.tree.map(lambda w: owned(w, sets.dtype), blocks["basis"])
     for w in jax.tree.leaves(basis):
         if not ((w >= 0) & jnp.isfinite(w)).all():
             raise ValueError("blocks['basis'] must be nonnegative and finite")

@@ -11,6 +11,7 @@ from jaxtyping import Array, PyTree
 
 import bcnmf_jax.passes as passes
 from bcnmf_jax.fit import RESULTS, Fit, Stop
+from bcnmf_jax.memory import owned
 from bcnmf_jax.objective import AbstractObjective, Blocks, assemble
 from bcnmf_jax.parts import DataSets, Part
 from bcnmf_jax.solvers import AbstractAlternating
@@ -51,7 +52,7 @@ class Streamer:
 
     def begin(self, basis: PyTree, codes: list[Blocks] | None = None) -> State:
         """The state before the first pass; codes that are not given start from row totals."""
-        basis = jax.tree.map(lambda w: jnp.asarray(w, self.sets.dtype), basis)
+        basis = jax.tree.map(lambda w: owned(w, self.sets.dtype), basis)
         codes = [self._start(p, basis) for p in self.sets.parts] if codes is None else codes
         looks = self.stop.looks
         trace = {
@@ -76,7 +77,7 @@ class Streamer:
         """The codes that a fit starts from, by a pass over all rows; None where they need none."""
         if type(self.objective).settle is AbstractObjective.settle:
             return None
-        basis = jax.tree.map(lambda w: jnp.asarray(w, self.sets.dtype), basis)
+        basis = jax.tree.map(lambda w: owned(w, self.sets.dtype), basis)
 
         def compute(job, rows):
             return passes.settle(self.objective, {self.sets.parts[job.number].name: rows}, basis)
@@ -183,7 +184,7 @@ class Streamer:
             old[...] = new
         return s._replace(
             old_basis=s.basis,
-            settled=whole and bool(change < self.stop.tol),
+            settled=whole and bool(change < self.stop.tol.astype(change.dtype)),
             finite=_finite(s.basis, s.codes),
         )
 

@@ -186,7 +186,7 @@ def _survey(source: Any, name: str, weights: Any, most: int, constant: bool) -> 
     check_form(source, name)
     shape, dtype = (int(source.shape[0]), int(source.shape[1])), working(np.dtype(source.dtype))
     if weights is not None:
-        weights = np.asarray(check_weights(weights, (shape[0],), f"weights of {name}"), dtype)
+        weights = np.array(check_weights(weights, (shape[0],), f"weights of {name}"), dtype)
         weights = weights[:, None]
     reader = Reader([source], chunk_size([shape[0]], most), dtype)
     low, high = np.full(shape[1], np.inf), np.full(shape[1], -np.inf)

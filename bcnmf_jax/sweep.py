@@ -14,6 +14,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.chunks import BYTES, RESTARTS, axis_size, chunk_rows
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop, check_types, run
@@ -139,21 +140,20 @@ def sweep(
     TypeError, ValueError
         For data as `prepare` says, and for empty or impossible axes.
     """
-    alphas, ranks = number(alphas), np.asarray(ranks)
+    alphas = number(alphas)
     keys = keys if isinstance(keys, jax.Array) else jnp.stack(list(keys))
     for name, axis in (("alphas", alphas), ("ranks", ranks), ("keys", keys)):
-        if axis.ndim == 0 or axis.shape[0] == 0:
+        if np.ndim(axis) == 0 or len(axis) == 0:
             raise ValueError(f"{name} must be a list or array with at least one value")
-    if ranks.dtype.kind not in "iu" or ranks.min() < 1:
-        raise ValueError(f"ranks must be integers of at least 1, found {ranks}")
+    ranks = np.asarray([check_integer(k, f"ranks[{i}]") for i, k in enumerate(ranks)])
     value = known(alphas)
     if value is not None and not ((value >= 0) & np.isfinite(value)).all():
         raise ValueError(f"alphas must be at least 0 and finite, found {alphas}")
     if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
         raise TypeError("keys must be an array of jax.random.key, as jax.random.split gives it")
     check_method(method)
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, found {batch_size}")
+    if batch_size is not None:
+        check_integer(batch_size, "batch_size")
     loss = Frobenius() if loss is None else loss
     stop = Stop() if stop is None else stop
     if isinstance(make, AbstractObjective):

@@ -15,6 +15,7 @@ from bcnmf_jax.change import relative_change
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop
 from bcnmf_jax.init import require_target, start_all_codes
+from bcnmf_jax.memory import owned
 from bcnmf_jax.objective import (
     AbstractObjective,
     Blocks,
@@ -51,7 +52,7 @@ def solve_codes(
         old, steps, _ = carry
         new, _, _ = solver.codes(objective, data, old)
         change = jnp.max(jnp.stack([relative_change(t, old, new) for t in terms]))
-        return new, steps + 1, change < stop.tol
+        return new, steps + 1, change < stop.tol.astype(change.dtype)
 
     running = lambda c: (c[1] < stop.max_steps) & ~c[2]  # noqa: E731
     codes = start_all_codes(objective, data, basis)
@@ -103,7 +104,7 @@ def transform(
     check_structure(objective, rows)
     basis = (fit.blocks if isinstance(fit, Fit) else fit)["basis"]
     dtype = jax.tree.leaves(rows)[0].dtype
-    basis = jax.tree.map(lambda w: jnp.asarray(w, dtype), basis)
+    basis = jax.tree.map(lambda w: owned(w, dtype), basis)
     check_has_codes(objective, rows)
     check_width(objective, rows, basis)
     blocks = _solve(objective, rows, basis, stop)
@@ -177,7 +178,7 @@ def game_value(
     rows = prepare(data, weights, mask)
     require_target(objective, rows)
     dtype = jax.tree.leaves(rows)[0].dtype
-    basis = jax.tree.map(lambda w: jnp.asarray(w, dtype), blocks["basis"])
+    basis = jax.tree.map(lambda w: owned(w, dtype), blocks["basis"])
     return _value(objective, rows, basis, stop)
 
 

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop, result_name, run
-from bcnmf_jax.init import check_rank, require_target, start
+from bcnmf_jax.init import require_target, start
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import Data
 from bcnmf_jax.objectives import NMF
@@ -108,7 +109,7 @@ def transitions(
     TypeError, ValueError
         For data as `prepare` says, without a background or with several, and for a rank below 1.
     """
-    check_rank(background_rank)
+    check_integer(background_rank, "background_rank")
     if isinstance(data, dict) and not hasattr(data.get("background"), "shape"):
         raise ValueError('transitions needs one matrix as data["background"]')
     loss = Frobenius() if loss is None else loss

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bcnmf_jax.checks import check_unmasked
+
 SETS = ("target", "background")
 
 
 def check_matrices(sets: tuple[Any, Any]) -> None:
-    """Raise ValueError unless both are matrices of as many features."""
+    """Raise ValueError unless both are matrices of as many features, TypeError if one is masked."""
     for name, x in zip(SETS, sets, strict=True):
+        check_unmasked(x, name, f"{name}.filled(numpy.nan), which leaves values out")
         if len(getattr(x, "shape", ())) != 2 or 0 in x.shape:
             found = getattr(x, "shape", type(x).__name__)
             raise ValueError(
@@ -53,6 +56,8 @@ def annotation(
 def known(given: ArrayLike, name: str) -> NDArray:
     """Labels of rows, none of which may be missing: they would become a group of their own."""
     values = np.asarray(given)
+    if np.ma.isMaskedArray(given):
+        values = np.where(np.ma.getmaskarray(given), None, values.astype(object))
     lost = sum(1 for v in values.ravel().tolist() if v is None or v != v)
     if lost:
         raise ValueError(f"{name} has {lost} missing values; leave these rows out, or name them")

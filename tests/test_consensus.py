@@ -124,7 +124,7 @@ def test_one_program_has_a_stability():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_components": 0}, "rank must be an integer"),
+        ({"n_components": 0}, "n_components must be an integer"),
         ({"density": 0.0}, "density must be above 0"),
         ({"neighbours": 1.5}, "neighbours must be above 0 and at most 1"),
         ({"density": 1e-3}, r"components are within density=0.001 .* raise density"),

@@ -192,7 +192,7 @@ def test_several_backgrounds(small):
     for one in alone[1:]:
         np.testing.assert_array_equal(one, alone[0])
     np.testing.assert_array_equal(stacked([sp.csr_array(Y[:15]), Y[15:]])[3:20], Y[3:20])
-    np.testing.assert_array_equal(stacked([Y[:15], Y[15:]]), Y)
+    np.testing.assert_array_equal(stacked([Y[:15], Y[15:]])[:], Y)
 
 
 def explained(X, basis):

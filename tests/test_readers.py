@@ -1,8 +1,13 @@
 """Sources: whatever holds a matrix gives the same rows, and errors reach the caller."""
 
+import os
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
 
 import bcnmf_jax as bj
 from bcnmf_jax.sources import Reader
@@ -68,3 +73,47 @@ def test_reading_errors_reach_the_caller(holed):
 
     with pytest.raises(OSError, match="disk on fire"):
         bj.survey({"target": Broken()}, chunk_rows=8)
+
+
+@pytest.mark.filterwarnings("ignore:.*zarr.*", "ignore:not converged", "ignore:X does not have")
+@pytest.mark.parametrize("name", ["s.h5ad", "d.h5ad", "s.zarr"])
+def test_files_are_closed_after_a_fit_and_sources_copied(holed, tmp_path, name):
+    anndata_sources(holed["background"], tmp_path)
+    path = (tmp_path / name).resolve()
+
+    def held():
+        files = (os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists())
+        return [f for f in files if f.startswith(str(path))]
+
+    source, rows = bj.source(path), holed["background"][2:5]
+    model = bj.BCNMF(2, n_restarts=1, max_iter=2, random_state=0, background=source)
+    first = model.fit(holed["target"])
+    again = clone(model).fit(holed["target"])
+    assert not held()
+    np.testing.assert_array_equal(first.components_, again.components_)
+    one = pickle.loads(pickle.dumps(first))
+    assert one.score(holed["target"]) == first.score(holed["target"]) and not held()
+    with pickle.loads(pickle.dumps(source)) as other:
+        np.testing.assert_array_equal(other[2:5], rows)
+    np.testing.assert_array_equal(source[2:5], rows)
+    source.close()
+    assert not held()
+
+
+def test_a_file_that_has_changed_is_not_read_on(holed, tmp_path):
+    import anndata
+
+    anndata.AnnData(holed["target"]).write_h5ad(tmp_path / "a.h5ad")
+    source = bj.source(tmp_path / "a.h5ad")
+    source.close()
+    anndata.AnnData(holed["background"]).write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(ValueError, match=r"was \(45, 30\) and is \(31, 30\)"):
+        source[:3]
+
+
+def test_views_of_open_files_are_cloned_as_they_are(holed, tmp_path):
+    import anndata
+
+    anndata.AnnData(sp.csr_matrix(holed["target"])).write_h5ad(tmp_path / "a.h5ad")
+    view = bj.source(anndata.read_h5ad(tmp_path / "a.h5ad", backed="r"))
+    assert clone(bj.BCNMF(background=view)).background is view

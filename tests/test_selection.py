@@ -207,7 +207,7 @@ def test_too_little_to_tell(programs):
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [({"objectives": ["nmf"]}, "objectives must be among"), ({"ranks": []}, "ranks must be"),
-     ({"ranks": [0]}, "ranks must be integers"), ({"alphas": [-1.0]}, "alphas must be finite"),
+     ({"ranks": [0]}, "ranks.0. must be an integer"), ({"alphas": [-1.0]}, "alphas must be finite"),
      ({"splits": 1}, "splits must be"), ({"background_ranks": "auto"}, "background_ranks must")],
 )  # fmt: skip
 def test_axes_that_cannot_be_searched(wrong, match):

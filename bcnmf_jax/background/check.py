@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from bcnmf_jax.background import design, structure, values
 from bcnmf_jax.background.finding import Check, Finding
 from bcnmf_jax.background.values import Summary, summary
+from bcnmf_jax.checks import check_seed
 from bcnmf_jax.losses import KL, AbstractLoss, Frobenius
 from bcnmf_jax.two_sets import SETS, annotation, check_matrices, dense_rows
 
@@ -87,7 +88,7 @@ def background_check(
             raise ValueError(f"{name} has negative values (lowest {own.lowest:.3g})")
     rows = [values.size(x, y), values.balance(x, y), _depth(x, y, counts), values.scale(x, y)]
     rows += [values.features(x, y), *values.duplicates(x, y), values.likelihood(x, y, loss)]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     few = [np.sort(rng.permutation(s.shape[0])[:ROWS]) for s in sets]
     some = [np.nan_to_num(dense_rows(s, r)) for s, r in zip(sets, few, strict=True)]
     some = structure.scaled(some[0], some[1])

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from bcnmf_jax.baselines.result import Baseline, check_pair, check_rank
+from bcnmf_jax.baselines.result import Baseline, check_pair
 from bcnmf_jax.baselines.spectral import centre, fix_signs, leading, principal_axes
+from bcnmf_jax.checks import check_integer
 
 #: The published candidates: no contrast, then 40 values spaced evenly in log from 0.1 to 1000.
 CPCA_GRID: tuple[float, ...] = (0.0, *np.logspace(-1, 3, 40).tolist())
@@ -65,9 +66,11 @@ def cpca_path(
         raise ValueError(f"alphas: found {alphas!r}; pass a list of finite nonnegative numbers")
     x, y = (centre(rows, standardize=standardize) for rows in check_pair(target, background))
     limit = x.shape[1] if dims is None else min(dims, x.shape[1])
-    check_rank(rank, limit, "features or dims")
+    check_integer(rank, "rank", most=limit, note=" (features or dims)")
     _, axes = principal_axes(np.concatenate([x, y]), limit)
-    check_rank(rank, axes.shape[1], "directions in which target or background vary")
+    check_integer(
+        rank, "rank", most=axes.shape[1], note=" (directions in which target or background vary)"
+    )
     reduced_x, reduced_y = x @ axes, y @ axes
     cov_x = reduced_x.T @ reduced_x / (len(x) - 1)
     cov_y = reduced_y.T @ reduced_y / (len(y) - 1)

@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bcnmf_jax.baselines.result import Baseline, check_matrix, check_rank
+from bcnmf_jax.baselines.result import Baseline, check_matrix
+from bcnmf_jax.checks import check_integer
 
 
 def nmf(
@@ -50,7 +51,7 @@ def nmf(
     from sklearn.exceptions import ConvergenceWarning
 
     x = check_matrix(target, "target", nonnegative=True)
-    check_rank(rank, min(x.shape), "the smaller side of target")
+    check_integer(rank, "rank", most=min(x.shape), note=" (the smaller side of target)")
     if init not in ("random", "nndsvda"):
         raise ValueError(f'init: found {init!r}; pass "random" or "nndsvda"')
     model = NMF(rank, solver="cd", init=init, tol=tol, max_iter=max_iter, random_state=seed)

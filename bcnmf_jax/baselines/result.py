@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bcnmf_jax.checks import check_unmasked
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -52,8 +54,9 @@ def check_matrix(rows: ArrayLike, name: str, *, nonnegative: bool = False) -> ND
     ValueError
         If the shape is wrong, or an entry is not finite or, where refused, negative.
     TypeError
-        If the entries are not real numbers (a sparse matrix, for example).
+        If the entries are not real numbers (a sparse matrix, for example), or masked.
     """
+    check_unmasked(rows, name, f"{name}.filled(value)")
     array = np.asarray(rows)
     if array.dtype.kind not in "fiub":
         raise TypeError(
@@ -89,9 +92,3 @@ def check_pair(target: ArrayLike, background: ArrayLike) -> tuple[NDArray, NDArr
             "pass the same features in the same order"
         )
     return x.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
-
-
-def check_rank(rank: int, limit: int, why: str) -> None:
-    """Raise ValueError unless ``1 <= rank <= limit``; `why` says where the limit comes from."""
-    if not 1 <= rank <= limit:
-        raise ValueError(f"rank: found {rank}; pass a number from 1 to {limit} ({why})")

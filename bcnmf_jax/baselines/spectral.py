@@ -4,7 +4,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
-from bcnmf_jax.baselines.result import Baseline, check_matrix, check_pair, check_rank
+from bcnmf_jax.baselines.result import Baseline, check_matrix, check_pair
+from bcnmf_jax.checks import check_integer
 
 
 def centre(rows: NDArray, *, standardize: bool = False) -> NDArray:
@@ -90,9 +91,9 @@ def pca(target: ArrayLike, background: ArrayLike | None, rank: int, *, seed: int
         If the target is malformed or does not vary in `rank` directions.
     """
     x = centre(check_matrix(target, "target").astype(np.float64, copy=False))
-    check_rank(rank, min(x.shape), "the smaller side of target")
+    check_integer(rank, "rank", most=min(x.shape), note=" (the smaller side of target)")
     squares, axes = principal_axes(x, rank)
-    check_rank(rank, axes.shape[1], "directions in which target varies")
+    check_integer(rank, "rank", most=axes.shape[1], note=" (directions in which target varies)")
     axes = fix_signs(axes)
     return Baseline(
         x @ axes, axes.T, None, {"explained_variance_ratio": squares / np.square(x).sum()}
@@ -151,10 +152,10 @@ def gcpca(
     unit_x, unit_y = x / np.sqrt(len(x)), y / np.sqrt(len(y))
     limit = min(len(x), len(y), x.shape[1])
     if dims is not None:
-        check_rank(rank, dims, "dims")
+        check_integer(rank, "rank", most=dims, note=" (dims)")
         limit = min(limit, dims)
     squares, axes = principal_axes(np.concatenate([unit_x, unit_y]), limit)
-    check_rank(rank, axes.shape[1], "joint directions kept")
+    check_integer(rank, "rank", most=axes.shape[1], note=" (joint directions kept)")
     whitening = axes / np.sqrt(squares)
     white_x = unit_x @ whitening
     share, vectors = leading(white_x.T @ white_x, rank)

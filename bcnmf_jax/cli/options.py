@@ -144,7 +144,9 @@ class FitOptions:
         int, typer.Option(help="Shared or background components.", min=1, rich_help_panel=MODEL)
     ] = 10
     restarts: Annotated[int, typer.Option(help="Random starts.", min=1, rich_help_panel=MODEL)] = 8
-    seed: Annotated[int, typer.Option(help="Of the starts.", min=0, rich_help_panel=MODEL)] = 0
+    seed: Annotated[
+        int, typer.Option(help="Of the starts.", min=0, max=2**32 - 1, rich_help_panel=MODEL)
+    ] = 0
     max_iter: Annotated[int, typer.Option(help="Most steps.", min=1, rich_help_panel=MODEL)] = 500
     tol: Annotated[
         float, typer.Option(help="Stop below this change of the fit.", rich_help_panel=MODEL)

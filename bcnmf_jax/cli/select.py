@@ -42,7 +42,9 @@ def select(
     splits: Annotated[
         int | None, typer.Option(help="Random splits of both sets.", rich_help_panel=MODEL)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the splits.", min=0, rich_help_panel=MODEL)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of the splits.", min=0, max=2**32 - 1, rich_help_panel=MODEL)
+    ] = 0,
 ) -> None:
     """Choose objective, alpha and number of components without labels.
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bcnmf_jax.checks import check_seed
 from bcnmf_jax.datasets.dataset import Array, Dataset, log_normalise
 from bcnmf_jax.datasets.simulate import SHARED, TARGET, programs
 
@@ -79,7 +80,7 @@ def family_simulation(family: str = "beta", seed: int = 0, genes: int = 3000) ->
     if family not in FAMILIES:
         raise ValueError(f"family must be one of {sorted(FAMILIES)}, got {family!r}")
     what, n = FAMILIES[family], 1000
-    rng = np.random.default_rng([seed, sorted(FAMILIES).index(family)])
+    rng = np.random.default_rng([check_seed(seed), sorted(FAMILIES).index(family)])
     shared, target = programs(rng, genes)
     by_gene = rng.gamma(1, 1, (1, genes))
     factors = rng.lognormal(0, what.batch, (1, genes))

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from bcnmf_jax.checks import check_seed
 from bcnmf_jax.datasets.dataset import Array, Dataset
 from bcnmf_jax.datasets.files import locate, odd_file
 from bcnmf_jax.extras import require
@@ -82,7 +83,7 @@ def digits_on_photos(seed: int = 0) -> Dataset:
     chosen = np.isin(values, (0, 7))
     strokes = _enlarge(pixels[chosen].reshape(-1, 8, 8) / 16, size)
     tiles = _stretch(_tiles(load_sample_images().images, size))
-    np.random.default_rng(seed).shuffle(tiles)
+    np.random.default_rng(check_seed(seed)).shuffle(tiles)
     half = len(tiles) // 2
     under, alone = tiles[:half][: len(strokes)], tiles[half:]
     return Dataset(

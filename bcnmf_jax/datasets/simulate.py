@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bcnmf_jax.checks import check_integer, check_seed
 from bcnmf_jax.datasets.dataset import Array, Dataset, log_normalise
 
 SHARED, SHARED_GENES = 5, 250
@@ -15,8 +16,7 @@ def programs(rng: np.random.Generator, genes: int) -> tuple[Array, Array]:
     """
     shared, target = np.zeros((genes, SHARED)), np.zeros((genes, TARGET))
     least = SHARED * SHARED_GENES + TARGET * TARGET_GENES
-    if genes < least:
-        raise ValueError(f"genes must be at least {least}, got {genes}")
+    check_integer(genes, "genes", least)
     start = 0
     for k in range(SHARED):
         shared[start : start + SHARED_GENES, k] = rng.gamma(2, 0.6, SHARED_GENES)
@@ -66,9 +66,9 @@ def beta_simulation(beta: float = 8, seed: int = 0, n: int = 1000, genes: int = 
     """
     if not beta >= 0:
         raise ValueError(f"beta must be at least 0, got {beta}")
-    if n < 2 or n % 2:
+    if check_integer(n, "n") % 2:
         raise ValueError(f"n must be a positive even number of cells, got {n}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     shared, target = programs(rng, genes)
     labels = np.repeat(np.arange(TARGET), n // TARGET)
     rng.shuffle(labels)

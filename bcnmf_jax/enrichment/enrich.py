@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bcnmf_jax.arrangements import arrangements
+from bcnmf_jax.checks import check_integer, check_seed
 from bcnmf_jax.enrichment.refits import Answer, Refits, cosines, log2_ratio, partners, used
 from bcnmf_jax.enrichment.samples import by_cell, by_group
 from bcnmf_jax.enrichment.table import Enrichment
@@ -96,6 +97,7 @@ def enrichment(
         counts.
     """
     sets = (target, background)
+    check_seed(seed)
     _check(model, sets, level, n_permutations, rows_per_group)
     if pairs and level == "cell":
         raise ValueError("pairs=True needs level='group': single cells have no partners")
@@ -130,8 +132,7 @@ def _check(model: Any, sets: tuple[Any, Any], level: str, permutations: Any, row
     if level not in LEVELS:
         raise ValueError(f"level must be one of {LEVELS}, found {level!r}")
     for name, value in (("n_permutations", permutations), ("rows_per_group", rows)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, found {value!r}")
+        check_integer(value, name)
     if not hasattr(model, "components_"):
         raise ValueError("model is not fitted; call its fit first")
     check_matrices(sets)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.metrics.readout import check_classes, check_codes, full_codes, readouts
 
 
@@ -57,8 +58,7 @@ def component_auc(
 
     h = check_codes(codes)
     classes, count = check_classes(labels, len(h))
-    if permutations < 1:
-        raise ValueError(f"permutations: found {permutations}; pass at least 1")
+    check_integer(permutations, "permutations")
     if count < 2 or not np.isfinite(h).all():
         return {"auc": float("nan"), "auc_chance": float("nan")}
     rng = np.random.default_rng(seed)

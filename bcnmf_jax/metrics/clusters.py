@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.metrics.readout import check_classes, full_codes, readouts
 
 #: Short names of the readouts, in the order of `readouts`.
@@ -49,7 +50,7 @@ def clustering(
 
     h, full = full_codes(codes, shared)
     classes, count = check_classes(labels, len(h))
-    clusters = count if n_clusters is None else n_clusters
+    clusters = count if n_clusters is None else check_integer(n_clusters, "n_clusters")
     scores = {f"{kind}_{name}": float("nan") for name in READOUTS for kind in ("ari", "nmi")}
     if count < 2 or len(h) < clusters or not np.isfinite(full).all():
         return scores

@@ -5,11 +5,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.fit import Stop, run
 from bcnmf_jax.init import start
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
-from bcnmf_jax.objectives.contrastive import Contrastive, backgrounds, check_alpha, check_rank
+from bcnmf_jax.objectives.contrastive import Contrastive, backgrounds, check_alpha
 from bcnmf_jax.objectives.nmf import NMF
 from bcnmf_jax.penalties import AbstractPenalty
 from bcnmf_jax.solvers import default_solver
@@ -48,7 +49,7 @@ class BackgroundFirst(AbstractObjective):
 
     def __check_init__(self):
         check_alpha(self.alpha)
-        check_rank(self.background_rank, "background_rank")
+        check_integer(self.background_rank, "background_rank")
 
     @property
     def extra(self):

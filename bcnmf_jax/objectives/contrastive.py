@@ -29,12 +29,6 @@ def check_alpha(alpha: Array) -> None:
         raise ValueError(f"alpha must be finite and at least 0, found {alpha}")
 
 
-def check_rank(rank: int, name: str) -> None:
-    """Raise ValueError unless a number of components is a positive integer."""
-    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, found {rank!r}")
-
-
 def per_background(alpha, data) -> list[Array]:
     """What the basis is repelled by per background: ``a = alpha n / m``, with one alpha for each
     background or one for all. 0 where no target is present (codes do not depend on it)."""
@@ -45,8 +39,8 @@ def per_background(alpha, data) -> list[Array]:
         raise ValueError(
             f"alpha has shape {alpha.shape} for {len(rows)} backgrounds; give one value or one each"
         )
-    one = lambda i: alpha[i] if alpha.ndim else alpha  # noqa: E731
-    return [one(i) * data["target"].size / r.size for i, r in enumerate(rows)]
+    alpha = jnp.broadcast_to(jnp.asarray(alpha, rows[0].x.dtype), (len(rows),))
+    return [alpha[i] * data["target"].size / r.size for i, r in enumerate(rows)]
 
 
 class Contrastive(AbstractObjective):

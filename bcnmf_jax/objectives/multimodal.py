@@ -48,7 +48,10 @@ class Multimodal(AbstractObjective):
     def terms(self, data):
         sizes = {k: next(iter(rows.values())).size for k, rows in data.items()}
         both = "target" in data and "background" in data
-        a = self.alpha * sizes["target"] / sizes["background"] if both else 0.0
+        a = 0.0
+        if both:
+            dtype = next(iter(data["target"].values())).x.dtype
+            a = self.alpha.astype(dtype) * sizes["target"] / sizes["background"]
         return [
             Term(rows, (name,), self._loss(q), pays, mix=partial(modality, name=q))
             for name, pays in (("target", 1.0), ("background", -a))

@@ -3,12 +3,13 @@
 from functools import partial
 
 import equinox as eqx
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
-from bcnmf_jax.objectives.contrastive import backgrounds, check_alpha, check_rank, per_background
+from bcnmf_jax.objectives.contrastive import backgrounds, check_alpha, per_background
 from bcnmf_jax.penalties import AbstractPenalty
 from bcnmf_jax.split import number
 from bcnmf_jax.terms import Term
@@ -44,7 +45,7 @@ class SharedTarget(AbstractObjective):
 
     def __check_init__(self):
         check_alpha(self.alpha)
-        check_rank(self.shared_rank, "shared_rank")
+        check_integer(self.shared_rank, "shared_rank")
 
     @property
     def extra(self):
@@ -54,7 +55,7 @@ class SharedTarget(AbstractObjective):
         terms = [Term(data["target"], ("target",), self.loss)] if "target" in data else []
         codes = partial(_last_columns, count=self.shared_rank)
         basis = partial(_last_rows, count=self.shared_rank)
-        ones = per_background(jnp.ones_like(self.alpha), data)
+        ones = per_background(np.ones(()), data)
         for (path, rows), one, a in zip(
             backgrounds(data), ones, per_background(self.alpha, data), strict=True
         ):

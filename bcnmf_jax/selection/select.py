@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from bcnmf_jax.checks import check_integer, check_seed
 from bcnmf_jax.data import prepare
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.selection import rule
@@ -79,6 +80,11 @@ def select(
     loss = Frobenius() if loss is None else loss
     check(data, objectives, alphas, ranks, background_ranks, splits, seed)
     rows = prepare(data)
+    if any(r.v is not None for r in rows.values()):
+        raise ValueError(
+            "select takes neither weights nor masked values; choose on complete data, and fit with "
+            "what was chosen"
+        )
     x, y = np.asarray(rows["target"].x), np.asarray(rows["background"].x)
     for name, given in {"groups": groups, "counts": counts}.items():
         _check_sets(given, name)
@@ -236,11 +242,9 @@ def check(data, objectives, alphas, ranks, background_ranks, splits, seed) -> No
     if unknown := [o for o in objectives if o not in KINDS]:
         raise ValueError(f"objectives must be among {KINDS}, found {unknown[0]!r}")
     for name in ("ranks", "background_ranks"):
-        if not all(isinstance(k, int | np.integer) and k >= 1 for k in axes[name]):
-            raise ValueError(f"{name} must be integers of at least 1, found {axes[name]}")
+        for i, rank in enumerate(axes[name]):
+            check_integer(rank, f"{name}[{i}]")
     if not all(np.isfinite(a) and a >= 0 for a in alphas):
         raise ValueError(f"alphas must be finite and at least 0, found {alphas}")
-    if isinstance(splits, bool) or not isinstance(splits, int | np.integer) or splits < 2:
-        raise ValueError(f"splits must be an integer of at least 2, found {splits!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be an integer of at least 0, found {seed!r}")
+    check_integer(splits, "splits", 2)
+    check_seed(seed)

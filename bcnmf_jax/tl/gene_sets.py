@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import false_discovery_control, hypergeom
 
+from bcnmf_jax.checks import check_integer, check_seed
 from bcnmf_jax.extras import require
 from bcnmf_jax.tl.cells import ROLES, part
 from bcnmf_jax.tl.stored import Stored
@@ -70,8 +71,9 @@ def gene_sets(
     gseapy, pandas = require("gseapy", "genesets"), require("pandas", "bio")
     stored = Stored(adata, key)
     genes = stored.genes.astype(str)
-    if not 1 <= n_genes < len(genes):
-        raise ValueError(f"n_genes must be from 1 to {len(genes) - 1}, found {n_genes!r}")
+    check_integer(n_genes, "n_genes", most=len(genes) - 1)
+    check_integer(permutations, "permutations")
+    check_seed(seed)
     known, sets = set(genes), read_gmt(gmt)
     fitted = {name: [g for g in members if g in known] for name, members in sets.items()}
     sizes = {n: m for n, m in fitted.items() if min_size <= len(m) <= max_size}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import jax
 import numpy as np
 
+from bcnmf_jax.checks import check_integer, check_seed
 from bcnmf_jax.extras import require
-from bcnmf_jax.fit import Fit, Stop, fit, result_name
+from bcnmf_jax.fit import Fit, Stop, fit, most_steps, result_name
 from bcnmf_jax.init import init
 from bcnmf_jax.objectives import Multimodal
 from bcnmf_jax.parameters import LOSSES
@@ -157,15 +158,13 @@ def _modalities(mdata: Any, modalities: Sequence[str] | None) -> list[str]:
 
 
 def _check(n_components, alpha, loss, n_restarts, max_iter, tol, random_state) -> None:
-    whole = {"n_components": n_components, "n_restarts": n_restarts, "max_iter": max_iter}
-    for name, value in whole.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, found {value!r}")
+    check_integer(n_components, "n_components")
+    check_integer(n_restarts, "n_restarts")
+    check_integer(max_iter, "max_iter", most=most_steps())
     for name, value in {"alpha": alpha, "tol": tol}.items():
         if not isinstance(value, Real) or not 0 <= float(value) < np.inf:
             raise ValueError(f"{name} must be a number of at least 0, found {value!r}")
-    if not isinstance(random_state, Integral):
-        raise ValueError(f"random_state must be an integer, found {random_state!r}")
+    check_seed(random_state, "random_state")
     if loss not in LOSSES:
         raise ValueError(f"loss must be one of {sorted(LOSSES)}, found {loss!r}")
 

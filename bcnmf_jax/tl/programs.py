@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import vstack
 
+from bcnmf_jax.checks import check_integer
 from bcnmf_jax.extras import require
 from bcnmf_jax.tl.cells import ROLES
 from bcnmf_jax.tl.rows import CHUNK_ROWS, matrix_of
@@ -41,8 +42,7 @@ def rank_programs(
     KeyError, ValueError
         Where nothing is stored under ``key``, and for ``n_genes`` below 1.
     """
-    if isinstance(n_genes, bool) or not isinstance(n_genes, int | np.integer) or n_genes < 1:
-        raise ValueError(f"n_genes must be an integer of at least 1, found {n_genes!r}")
+    check_integer(n_genes, "n_genes")
     stored = Stored(adata, key)
     basis, special = stored.basis, specificity(stored)
     frames = []
