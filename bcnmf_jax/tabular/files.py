@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from bcnmf_jax.compressed import check_matrix
 from bcnmf_jax.datasets.tenx import TenX, read_tenx, read_tenx_h5
 from bcnmf_jax.extras import require
 from bcnmf_jax.tabular.table import Table, TableError
@@ -97,6 +98,8 @@ def _h5ad(path: Path, layer: str | None = None) -> Table:
     values = held.X if layer is None else held.layers[layer]
     if values is None:
         raise TableError(f"it has no X; choose one of its layers {sorted(held.layers)}")
+    if sparse.issparse(values):
+        check_matrix(values, f"{path}: {'X' if layer is None else f'layers/{layer}'}")
     names = held.var_names.to_numpy().astype(str), held.obs_names.to_numpy().astype(str)
     return Table(_float32(values), *names, obs=held.obs)
 
@@ -153,8 +156,7 @@ def _float32(values: Any) -> Any:
 
 def _single(values: Any) -> Any:
     if sparse.issparse(values):
-        if hasattr(values, "check_format"):
-            values.check_format(full_check=True)  # SciPy trusts the indices of a file
+        check_matrix(values, "the matrix")
         return sparse.csr_array(values.astype(np.float32))
     return np.asarray(values, dtype=np.float32)
 
