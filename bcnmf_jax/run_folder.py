@@ -56,6 +56,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -74,6 +75,9 @@ CONFIG = "config.json"
 MODEL = "model"
 TABLES = "tables"
 REPORT = "report.html"
+OWN = ("sample", "set")
+"""Columns of usage.tsv beside those of obs and of components."""
+COMPONENT = re.compile(r"(bcnmf|background)\d+")
 PACKAGES = ("jax", "jaxlib", "equinox", "numpy", "scipy", "scikit-learn", "pandas", "anndata")
 
 
@@ -95,8 +99,27 @@ def plain(value: Any) -> Any:
 
 
 def column_name(key: str) -> str:
-    """What usage.tsv calls a column of obs: its own name, unless the table has one of that name."""
-    return f"obs.{key}" if key in ("sample", "set") else key
+    """What usage.tsv calls a column of obs: its own name, but for what the table has anyway."""
+    return f"obs.{key}" if key in OWN else key
+
+
+def column_names(keys: Sequence[str]) -> list[str]:
+    """What usage.tsv calls columns of obs, none of which may have the name of another column.
+
+    Raises
+    ------
+    ValueError
+        For a name that is empty, that of a component, or given to two columns.
+    """
+    names = list(map(column_name, keys))
+    for key, name in zip(keys, names, strict=True):
+        if not name or COMPONENT.fullmatch(name):
+            raise ValueError(
+                f"column {key!r} of obs has a name that tables give to components; rename it"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"two columns of obs would be called {name!r}; rename one")
+    return names
 
 
 def versions() -> dict[str, str]:

@@ -99,6 +99,32 @@ def test_names_from_data_are_text(tmp_path):
     assert pages[0] == pages[1] == pages[2]
 
 
+@pytest.mark.parametrize("name", ["NA", "null", "nan", "None", "__proto__", " "])
+def test_names_that_look_like_missing_values_are_names(name, run):
+    fit_run(run, names=dict.fromkeys(("feature", "sample", "donor"), name))
+    page = Page(write(run))
+    refuse = {"parse_constant": pytest.fail}  # what no browser reads
+    assert json.loads(page.scripts["lookup-data"], **refuse)["features"][0] == name
+    drawn = json.loads(page.scripts["samples-data"], **refuse)
+    assert drawn["names"][0] == name
+    assert name in next(c["levels"] for c in drawn["columns"] if c["name"] == "donor")
+
+
+@pytest.mark.parametrize(
+    ("names", "config", "words"),
+    [
+        ({"feature": ""}, {}, "feature number 1 has no name"),
+        ({"sample": ""}, {}, "sample number 1 has no name"),
+        ({}, {"columns": ["bcnmf0"]}, "two columns 'bcnmf0'"),
+        ({}, {"columns": ["condition", "set"]}, "two columns 'set'"),
+    ],
+)
+def test_names_that_no_page_can_hold_are_refused(names, config, words, run):
+    fit_run(run, names=names, config=config)
+    with pytest.raises(RunFolderError, match=words):
+        write(run)
+
+
 def test_says_what_was_done_and_how_to_repeat_it(run):
     fit_run(run)
     words = Page(write(run)).words

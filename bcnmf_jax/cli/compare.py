@@ -100,7 +100,7 @@ def compared(
 
     arrays, rows = inputs.arrays(), []
     keys = labels_key, group_key
-    labels, groups = (None if key is None else inputs.target.column(key) for key in keys)
+    labels, groups = (None if key is None else inputs.target.groups(key) for key in keys)
     every = methods(parameters)
     for fit in every:
         began = time.perf_counter()

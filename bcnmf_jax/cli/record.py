@@ -15,7 +15,7 @@ from bcnmf_jax.cli import show
 from bcnmf_jax.cli.inputs import Inputs, read_inputs, sources
 from bcnmf_jax.cli.options import DataOptions, RunOptions
 from bcnmf_jax.cli.progress import working
-from bcnmf_jax.run_folder import REPORT, column_name, finished, versions, write_config, writing
+from bcnmf_jax.run_folder import REPORT, column_names, finished, versions, write_config, writing
 
 
 def carry_out(
@@ -88,7 +88,7 @@ def begun(
         "sources": sources(data),
         "data": read,
         "parameters": parameters,
-        "columns": list(map(column_name, columns)),
+        "columns": column_names(columns),
     }
 
 

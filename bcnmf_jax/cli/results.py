@@ -12,7 +12,7 @@ from scipy import sparse
 from bcnmf_jax.cli import show
 from bcnmf_jax.cli.inputs import Inputs
 from bcnmf_jax.cli.options import RunOptions
-from bcnmf_jax.run_folder import REPORT, column_name, read_table, write_table
+from bcnmf_jax.run_folder import OWN, REPORT, column_names, read_table, write_table
 from bcnmf_jax.tabular import Table
 
 if TYPE_CHECKING:
@@ -50,11 +50,14 @@ def write_tables(folder: Path, model: BCNMF, inputs: Inputs, keys: list[str]) ->
     basis = np.concatenate([model.components_, model.background_components_])
     loadings = dict(zip(names(model), basis, strict=True))
     write_table(folder, "components", {"feature": inputs.target.features} | loadings)
-    usage = [
-        usage_of(model, table).assign(set=role, **{column_name(k): table.column(k) for k in keys})
-        for role, table in (("target", inputs.target), ("background", inputs.background))
-    ]
-    order = ["sample", "set", *map(column_name, keys), *names(model)]
+    usage, columns = [], column_names(keys)
+    for role, table in (("target", inputs.target), ("background", inputs.background)):
+        frame = usage_of(model, table)
+        frame["set"] = role
+        for name, key in zip(columns, keys, strict=True):
+            frame[name] = table.column(key)
+        usage.append(frame)
+    order = [*OWN, *columns, *names(model)]
     write_table(folder, "usage", pd.concat(usage, ignore_index=True)[order])
     count = range(len(model.restarts_["value"]))
     write_table(folder, "restarts", {"restart": count, **model.restarts_})

@@ -100,7 +100,7 @@ def fit_cells(
         made = []
         for i, rows in enumerate(cells(arrays, parameters, todo)):
             with path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(rows) + "\n")
+                stream.write(json.dumps(rows, allow_nan=False) + "\n")
             made += rows
             tell((i + 1) / len(todo))
         return made

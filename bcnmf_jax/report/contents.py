@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bcnmf_jax.run_folder import RunFolderError, read_config, read_table
+from bcnmf_jax.run_folder import OWN, RunFolderError, read_config, read_table
 
 SETS = ("target", "background")
 SHARED = "background"
@@ -111,6 +112,13 @@ def _fitted(folder: str | Path, config: dict[str, Any], tables: dict[str, Any]) 
     found = [name for name in components.columns if name != "feature"]
     names = sorted(found, key=lambda name: name.startswith(SHARED))  # a stable sort
     columns = config.get("columns", ())
+    if twice := [name for name, times in Counter([*OWN, *names, *columns]).items() if times > 1]:
+        raise RunFolderError(f"{folder}/tables/usage.tsv has two columns {twice[0]!r}")
+    for name, table in (("feature", components), ("sample", usage)):
+        if not len(table):
+            raise RunFolderError(f"{folder} has no {name}s")
+        if (lost := table[name].isna()).any():
+            raise RunFolderError(f"{folder}: {name} number {int(lost.argmax()) + 1} has no name")
     for column in (*names, *columns):
         if column not in usage:
             raise RunFolderError(f"{folder}/tables/usage.tsv has no column {column!r}")

@@ -58,6 +58,7 @@ def write(run: str | Path, out: str | Path | None = None) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
     environment.filters |= {"shown": shown, "percent": percent}
     text = environment.get_template("page.html").render(contents(read))
     path = Path(run) / REPORT if out is None else Path(out)
@@ -160,7 +161,7 @@ def shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(shown(v) for v in value)
     if isinstance(value, dict):
-        return json.dumps(value)
+        return json.dumps(value, allow_nan=False)
     return str(value)
 
 
