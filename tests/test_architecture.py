@@ -23,8 +23,8 @@ LAYERS = [
     *CORE, "extras", "compressed", "stores", "readers", "metrics", "baselines", "datasets",
     "resampling", "bootstrap", "consensus", "two_sets", "selection", "plan", "arrangements",
     "background", "automatic", "watch", "parameters", "restarts", "inputs", "model_files",
-    "fitted", "estimator", "saved", "enrichment", "tabular", "run_folder", "tl", "pl", "report",
-    "cli",
+    "fitted", "estimator", "saved", "enrichment", "tabular", "run_forms", "run_folder",
+    "tl", "pl", "report", "cli",
 ]  # fmt: skip
 RECORDS_ONLY = ("experiments", "numpy", "pandas", "matplotlib")
 

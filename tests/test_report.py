@@ -113,10 +113,10 @@ def test_names_that_look_like_missing_values_are_names(name, run):
 @pytest.mark.parametrize(
     ("names", "config", "words"),
     [
-        ({"feature": ""}, {}, "feature number 1 has no name"),
-        ({"sample": ""}, {}, "sample number 1 has no name"),
-        ({}, {"columns": ["bcnmf0"]}, "two columns 'bcnmf0'"),
-        ({}, {"columns": ["condition", "set"]}, "two columns 'set'"),
+        ({"feature": ""}, {}, "'feature' must have text in each row; row 1 is empty"),
+        ({"sample": ""}, {}, "'sample' must have text in each row; row 1 is empty"),
+        ({}, {"columns": ["bcnmf0"]}, "columns has 'bcnmf0', the name of another"),
+        ({}, {"columns": ["condition", "set"]}, "columns has 'set', the name of another"),
     ],
 )
 def test_names_that_no_page_can_hold_are_refused(names, config, words, run):
@@ -258,7 +258,8 @@ def test_a_collapsed_fit_has_a_page(run):
     [
         ("sweep", {"fits": 18, "results": {"converged": 12, "collapsed": 6}},
          {"path": path_rows()}, ["Alpha path"], "Use with care"),
-        ("select", {"outcome": "contrast found", "reasons": ["Sure."]},
+        ("select", {"outcome": "contrast found", "reasons": ["Sure."], "objective": "nmf",
+                    "alpha": 0, "n_components": 2, "n_background_components": 1},
          {"selection": candidates()}, ["Choice without labels"], "Nothing speaks against"),
         ("compare", {}, {"comparison": [{"method": "PCA", "x_explained": 0.5}]},
          ["Comparison with other methods"], ""),
@@ -289,7 +290,7 @@ def test_a_path_shows_medians_and_crosses_where_fits_failed(run):
         ("usage", {"sample": ["a"], "set": ["target"]}, "usage.tsv has no column 'bcnmf0'"),
         ("usage", {"sample": ["a"], "set": ["third"], "condition": "", "donor": ""}
          | {f"{kind}{k}": 1.0 for kind in ("bcnmf", "background") for k in (0, 1)}, "'third'"),
-        ("components", {"feature": ["a"], "bcnmf0": ["much"]}, "not a number"),
+        ("components", {"feature": ["a"], "bcnmf0": ["much"]}, "'bcnmf0' must hold numbers"),
     ],
 )  # fmt: skip
 def test_tables_that_do_not_fit_are_named_and_the_page_stays(run, table, columns, words):

@@ -161,7 +161,7 @@ def variance_within(values: NDArray, components: NDArray) -> float:
 
 def shown(config: dict[str, Any], run: RunOptions) -> None:
     """The comparison on stdout."""
-    rows = read_table(run.out, "comparison").to_dict("records")
+    rows = read_table(run.out, "comparison", needed=True).to_dict("records")
     if run.as_json:
         return show.emit({"out": run.out, "methods": rows})
     kept = [{k: row[k] for k in SUMMARY if k in row} for row in rows]
