@@ -51,8 +51,8 @@ class StoredRows:
     Parameters
     ----------
     stored : h5py.Dataset, zarr.Array or what `anndata.io.sparse_dataset` returns
-    name : str
-        Of the file and the matrix in it, for messages.
+    name : str, optional
+        Of the file and the matrix in it, for messages; by default what is known of them.
 
     Raises
     ------
@@ -64,7 +64,8 @@ class StoredRows:
         are read.
     """
 
-    def __init__(self, stored: Any, name: str = "the matrix on disk"):
+    def __init__(self, stored: Any, name: str | None = None):
+        name = _place(stored) if name is None else name
         if getattr(stored, "format", "csr") != "csr":
             raise ValueError(
                 f"the matrix is stored by columns ({stored.format}), of which rows cannot be read "
@@ -132,6 +133,14 @@ class BackedRows(StoredRows):
         if not hasattr(item, "dtype"):
             item = _sparse(item, where)
         super().__init__(item, where)
+
+
+def _place(stored: Any) -> str:
+    """The file of something stored and its name in it, as far as they are known."""
+    at = getattr(stored, "group", stored)
+    file = getattr(getattr(at, "file", None), "filename", None)
+    name = str(getattr(at, "name", None) or "the matrix on disk").strip("/")
+    return name if file is None else f"{file}: {name}"
 
 
 def _sparse(group: Any, name: str) -> Any:

@@ -98,6 +98,11 @@ def test_a_corrupt_matrix_on_disk_is_refused(what, form, tmp_path):
         bj.survey({"target": bj.source(path)}, chunk_rows=16)
     assert str(path) in str(caught.value) and ": X/in" in str(caught.value)
     if form == "h5ad":
+        backed = anndata.read_h5ad(path, backed="r")
+        with pytest.raises(ValueError, match=words) as caught:
+            bj.source(backed)[0:ROWS]
+        assert f"{path}: X/in" in str(caught.value)
+        backed.file.close()
         with pytest.raises(TableError, match=words) as caught:
             read_table(path)
         assert str(path) in str(caught.value)

@@ -110,6 +110,12 @@ def test_names_that_look_like_missing_values_are_names(name, run):
     assert name in next(c["levels"] for c in drawn["columns"] if c["name"] == "donor")
 
 
+def test_samples_of_one_name_are_two(run):
+    fit_run(run, names={"sample": "cell1"})
+    drawn = json.loads(Page(write(run)).scripts["samples-data"])
+    assert drawn["names"][:3] == ["cell1", "cell1", "cell2"] and drawn["total"] == 100
+
+
 @pytest.mark.parametrize(
     ("names", "config", "words"),
     [
