@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from bcnmf_jax.json_text import parsed
 
 
 def save(path: str | Path, arrays: Sequence[Any], about: dict[str, Any]) -> None:
@@ -48,9 +49,9 @@ def load(path: str | Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as stored:
-            about = dict(json.loads(str(stored["about"])))
+            about = dict(parsed(str(stored["about"])))
             return [stored[str(i)] for i in range(len(stored.files) - 1)], about
-    except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # readers of zip and npy raise many types
         raise ValueError(
             f"checkpoint {str(path)!r} cannot be read ({error}); remove it to begin anew"
         ) from error

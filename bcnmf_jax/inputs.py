@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
 from bcnmf_jax.checks import check_form, check_seen, check_unmasked
+from bcnmf_jax.compressed import check_matrix
 from bcnmf_jax.readers import BackedRows, source
 from bcnmf_jax.restarts import InMemory, Sets, Streamed
 from bcnmf_jax.sources import Stacked
@@ -99,7 +100,7 @@ def read_target(model: Any, X: Any, *, reset: bool) -> Any:
             vars(model).pop("feature_names_in_", None)
             model.n_features_in_ = X.shape[1]
         return _source(model, X, "X")
-    _refuse_half(X, "X")
+    _refuse_odd(X, "X")
     found = validate_data(
         model, _unmasked(model, X, "X"), accept_sparse=("csr", "csc"), dtype=FLOATS,
         ensure_non_negative=True, ensure_all_finite=False, reset=reset,
@@ -154,7 +155,7 @@ def read_background(model: Any, background: Any, dtype: Any) -> Any:
 def _background(model: Any, background: Any, name: str, dtype: Any) -> Any:
     if is_source(background):
         return _source(model, background, name)
-    _refuse_half(background, name)
+    _refuse_odd(background, name)
     columns = getattr(background, "columns", None)
     wanted = getattr(model, "feature_names_in_", None)
     if columns is not None and wanted is not None and list(columns) != list(wanted):
@@ -266,6 +267,10 @@ def _values(a: Any) -> np.ndarray:
     return a.data if issparse(a) else a
 
 
-def _refuse_half(a: Any, name: str) -> None:
+def _refuse_odd(a: Any, name: str) -> None:
+    """Raise for what scikit-learn would not see: half precision, and sparse matrices whose indices
+    and pointers do not fit together."""
+    if issparse(a):
+        check_matrix(a, name)
     if getattr(a, "dtype", None) == np.float16:
         raise TypeError(f"{name} is float16, whose sums overflow; convert it to float32")

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from bcnmf_jax.json_text import parsed
 from bcnmf_jax.losses import KL, AbstractLoss, Beta, Frobenius, NegativeBinomial
 
 FORMAT = 1
@@ -98,7 +98,7 @@ def read(folder: str | Path) -> Stored:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{str(folder)!r} is no folder with a model: it has no {name}")
     try:
-        body = json.loads((folder / DOCUMENT).read_bytes())
+        body = parsed((folder / DOCUMENT).read_bytes())
     except ValueError as error:
         raise ValueError(f"{folder / DOCUMENT} cannot be read as JSON: {error}") from error
     if not isinstance(body, dict) or body.get("package") != PACKAGE:
@@ -126,7 +126,7 @@ def read(folder: str | Path) -> Stored:
             for part in ("parameters", "fitted")
         )
         return Stored(body["class"], body["version"], parameters, fitted)
-    except (SafetensorError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # losses and safetensors raise many types for odd values
         raise ValueError(
             f"{str(folder)!r} does not hold a model as it is saved: {error}"
         ) from error
@@ -145,7 +145,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _digest(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:

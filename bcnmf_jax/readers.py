@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from bcnmf_jax.checks import check_unmasked
+from bcnmf_jax.compressed import CSRRows, check_matrix, check_number, stored_parts
 from bcnmf_jax.extras import require
+from bcnmf_jax.stores import check_store
 
 
 class SparseRows:
@@ -17,12 +19,23 @@ class SparseRows:
     Parameters
     ----------
     matrix : scipy.sparse CSR, or what can be converted (CSC: a copy by rows)
+
+    Raises
+    ------
+    TypeError
+        For what is no sparse matrix of real numbers.
+    ValueError
+        For a matrix whose indices and pointers do not fit together; where it is CSR, for indices
+        outside its width when their rows are read.
     """
 
     def __init__(self, matrix: Any):
         if not hasattr(matrix, "tocsr"):
             raise TypeError(f"matrix must be a SciPy sparse matrix, found {type(matrix).__name__}")
-        self.matrix = matrix.tocsr()
+        if matrix.format != "csr":
+            check_matrix(matrix, "matrix")
+            matrix = matrix.tocsr()
+        self.matrix = CSRRows(*stored_parts(matrix), matrix.shape, "matrix")
         self.shape, self.dtype = self.matrix.shape, self.matrix.dtype
 
     def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:
@@ -39,19 +52,31 @@ class StoredRows:
     Parameters
     ----------
     stored : h5py.Dataset, zarr.Array or what `anndata.io.sparse_dataset` returns
+    name : str, optional
+        Of the file and the matrix in it, for messages; by default what is known of them.
 
     Raises
     ------
+    TypeError
+        For values that are no real numbers.
     ValueError
-        For a sparse matrix stored by columns, of which rows cannot be read alone.
+        For a sparse matrix stored by columns, of which rows cannot be read alone; for one whose
+        indices and pointers do not fit together, and for indices outside its width when their rows
+        are read.
     """
 
-    def __init__(self, stored: Any):
+    def __init__(self, stored: Any, name: str | None = None):
+        name = _place(stored) if name is None else name
         if getattr(stored, "format", "csr") != "csr":
             raise ValueError(
                 f"the matrix is stored by columns ({stored.format}), of which rows cannot be read "
                 "alone; write it with X.tocsr()"
             )
+        if hasattr(stored, "group"):
+            data, indices, indptr = (stored.group[key] for key in ("data", "indices", "indptr"))
+            rows, width = map(int, stored.shape)
+            stored = CSRRows(data, indices, indptr, (rows, width), name)
+        check_number(stored, name)
         self.stored = stored
         self.shape, self.dtype = tuple(stored.shape), np.dtype(stored.dtype)
 
@@ -89,8 +114,11 @@ class BackedRows(StoredRows):
         If anndata (h5py, zarr) is not installed.
     FileNotFoundError, KeyError
         If there is no such file, or layer.
-    ValueError
-        For a sparse matrix stored by columns, of which rows cannot be read alone.
+    OSError
+        For a file that is no HDF5 file.
+    TypeError, ValueError
+        As `StoredRows`; for a zarr store whose metadata cannot be read, or name a filter or
+        compressor that could run code.
     """
 
     def __init__(self, path: str | Path, layer: str | None = None):
@@ -99,6 +127,7 @@ class BackedRows(StoredRows):
         if not path.exists():
             raise FileNotFoundError(f"no file or folder {str(path)!r}")
         if path.is_dir():
+            check_store(path)
             file = require("zarr", "bio").open_group(str(path), mode="r")
         else:
             file = require("h5py", "bio").File(path, "r")
@@ -108,8 +137,10 @@ class BackedRows(StoredRows):
             layers = sorted(file["layers"]) if "layers" in file else []
             raise KeyError(f"{path} has no {name!r}; its layers are {layers}")
         item = file[name]
-        dense = hasattr(item, "dtype")
-        super().__init__(item if dense else require("anndata.io", "bio").sparse_dataset(item))
+        where = f"{path}: {name}"
+        if not hasattr(item, "dtype"):
+            item = _sparse(item, where)
+        super().__init__(item, where)
 
     def close(self) -> None:
         """Close the file, which is opened again when rows are read."""
@@ -139,6 +170,28 @@ class BackedRows(StoredRows):
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k not in ("stored", "_file")}
+
+
+def _place(stored: Any) -> str:
+    """The file of something stored and its name in it, as far as they are known."""
+    at = getattr(stored, "group", stored)
+    file = getattr(getattr(at, "file", None), "filename", None)
+    name = str(getattr(at, "name", None) or "the matrix on disk").strip("/")
+    return name if file is None else f"{file}: {name}"
+
+
+def _sparse(group: Any, name: str) -> Any:
+    """A sparse matrix of anndata in a group of a file."""
+    try:
+        found = require("anndata.io", "bio").sparse_dataset(group)
+        if len(found.shape) != 2 or min(found.shape) < 0:
+            raise ValueError(f"shape {found.shape}")
+        parts = [group[key] for key in ("data", "indices", "indptr")]
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no sparse matrix as anndata writes it ({error})") from error
+    if not all(hasattr(part, "dtype") for part in parts):
+        raise ValueError(f"{name} is no sparse matrix as anndata writes it (a part is a group)")
+    return found
 
 
 def _densify(rows: Any, out: np.ndarray) -> None:

@@ -70,7 +70,7 @@ class Keeper:
         Raises
         ------
         ValueError
-            If the checkpoint is of another fit.
+            If the checkpoint is of another fit, or its arrays are not those of a state.
         """
         found = None if self.path is None else checkpoint.load(self.path)
         if found is None:
@@ -79,7 +79,9 @@ class Keeper:
         differ = [k for k in self.about if about.get(k) != self.about[k]]
         split = len(arrays) - len(self.totals)
         pairs = zip(arrays[max(split, 0) :], self.totals, strict=False)
-        near = lambda a, b: a.shape == b.shape and np.allclose(a, b, rtol=1e-5, atol=0)  # noqa: E731
+        near = lambda a, b: (  # noqa: E731
+            a.shape == b.shape and a.dtype.kind == "f" and np.allclose(a, b, rtol=1e-5, atol=0)
+        )
         if not differ and not all(near(a, b) for a, b in pairs):
             differ = ["data"]
         if differ:
@@ -89,8 +91,14 @@ class Keeper:
             )
         features = self.run.objective.features(self.run.sets.data)
         blank = jax.tree.map(lambda g: jnp.zeros((width, g), self.run.sets.dtype), features)
-        like = jax.tree.structure(self.run.begin(blank))
-        state: State = jax.tree.unflatten(like, arrays[:split])
+        begun = self.run.begin(blank)
+        form = lambda a: (np.shape(a), np.asarray(a).dtype.kind)  # noqa: E731
+        if list(map(form, jax.tree.leaves(begun))) != list(map(form, arrays[:split])):
+            raise ValueError(
+                f"checkpoint {str(self.path)!r} does not hold the arrays of this fit; remove it to "
+                "begin anew"
+            )
+        state: State = jax.tree.unflatten(jax.tree.structure(begun), arrays[:split])
         on_device = lambda tree: jax.tree.map(jnp.asarray, tree)  # noqa: E731
         return state._replace(
             epoch=int(state.epoch),

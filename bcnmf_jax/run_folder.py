@@ -57,6 +57,7 @@ import json
 import os
 import platform
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -68,6 +69,8 @@ import numpy as np
 import bcnmf_jax
 from bcnmf_jax.datasets.files import sha256, written_whole
 from bcnmf_jax.extras import require
+from bcnmf_jax.json_text import parsed
+from bcnmf_jax.run_forms import OWN, RunFolderError, check_config, check_table, is_taken, texts_of
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -75,10 +78,6 @@ MODEL = "model"
 TABLES = "tables"
 REPORT = "report.html"
 PACKAGES = ("jax", "jaxlib", "equinox", "numpy", "scipy", "scikit-learn", "pandas", "anndata")
-
-
-class RunFolderError(ValueError):
-    """A folder that is no run, a run of something else, or one that may not be written over."""
 
 
 def plain(value: Any) -> Any:
@@ -95,8 +94,27 @@ def plain(value: Any) -> Any:
 
 
 def column_name(key: str) -> str:
-    """What usage.tsv calls a column of obs: its own name, unless the table has one of that name."""
-    return f"obs.{key}" if key in ("sample", "set") else key
+    """What usage.tsv calls a column of obs: its own name, but for what the table has anyway."""
+    return f"obs.{key}" if key in OWN else key
+
+
+def column_names(keys: Sequence[str]) -> list[str]:
+    """What usage.tsv calls columns of obs, none of which may have the name of another column.
+
+    Raises
+    ------
+    ValueError
+        For a name that is empty, that of a component, or given to two columns.
+    """
+    names = list(map(column_name, keys))
+    for key, name in zip(keys, names, strict=True):
+        if is_taken(name):
+            raise ValueError(
+                f"column {key!r} of obs has a name that tables give to components; rename it"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"two columns of obs would be called {name!r}; rename one")
+    return names
 
 
 def versions() -> dict[str, str]:
@@ -134,25 +152,23 @@ def read_config(run: str | Path) -> dict[str, Any]:
     Raises
     ------
     RunFolderError
-        For a folder that is not there or no run, or one of a later format.
+        For a folder that is not there or no run, one of a later format, and values that are not
+        what they should be.
     """
     path = Path(run) / CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         what = "has no config.json" if Path(run).is_dir() else "is no folder"
         raise RunFolderError(f"{run} is no run of bcnmf: it {what}") from error
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path} cannot be read: {error}") from error
-    wanted = ("format", "command", "sources", "data", "parameters", "columns", "versions")
-    if not isinstance(config, dict) or any(key not in config for key in wanted):
-        raise RunFolderError(f"{path} is not of bcnmf: it lacks one of {', '.join(wanted)}")
-    if config["format"] != FORMAT:
+    if isinstance(config, dict) and config.get("format", FORMAT) != FORMAT:
         raise RunFolderError(
             f"{path} has format {config['format']!r}, this version reads {FORMAT}; use the version "
             "of bcnmf_jax that wrote it"
         )
-    return config
+    return check_config(config, str(path))
 
 
 def write_config(run: Path, config: dict[str, Any]) -> None:
@@ -169,7 +185,9 @@ def write_table(run: Path, name: str, columns: Any) -> None:
         frame.to_csv(partial, sep="\t", index=False)
 
 
-def read_table(run: str | Path, name: str, text: Sequence[str] = ()) -> Any:
+def read_table(
+    run: str | Path, name: str, text: Sequence[str] = (), *, needed: bool = False
+) -> Any:
     """A table of a run as a pandas DataFrame, or None where the run has none.
 
     Names of features and samples, and the columns ``text``, are read as they stand: "01" is no
@@ -178,19 +196,26 @@ def read_table(run: str | Path, name: str, text: Sequence[str] = ()) -> Any:
     Raises
     ------
     RunFolderError
-        For a table that cannot be read.
+        For a table that cannot be read, or lacks what it should have; one that is not there, where
+        it is ``needed``.
     """
-    path = Path(run) / TABLES / f"{name}.tsv"
+    path, pandas = Path(run) / TABLES / f"{name}.tsv", require("pandas", "cli")
     if not path.is_file():
+        if needed:
+            raise RunFolderError(f"{run} has no {TABLES}/{name}.tsv")
         return None
     try:
-        # A feature may be called NA or nan: only empty fields are missing.
-        return require("pandas", "cli").read_csv(
-            path, sep="\t", keep_default_na=False, na_values=[""],
-            dtype=dict.fromkeys(("feature", "sample", *text), str),
-        )  # fmt: skip
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path} cannot be read: {error}") from error
+        with warnings.catch_warnings():
+            # What a line has beyond the header is an error, not a column to drop.
+            warnings.simplefilter("error", pandas.errors.ParserWarning)
+            # A feature may be called NA or nan: only empty fields are missing.
+            frame = pandas.read_csv(
+                path, sep="\t", keep_default_na=False, na_values=[""], index_col=False,
+                dtype=dict.fromkeys((*texts_of(name), *text), str),
+            )  # fmt: skip
+    except Exception as error:  # pandas raises many types for what is no table
+        raise RunFolderError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    return check_table(frame, name, str(path))
 
 
 def finished(out: Path, config: dict[str, Any], *, overwrite: bool) -> dict[str, Any] | None:

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bcnmf_jax.checks import check_unmasked
+from bcnmf_jax.compressed import check_matrix
 
 SETS = ("target", "background")
 
 
 def check_matrices(sets: tuple[Any, Any]) -> None:
-    """Raise ValueError unless both are matrices of as many features, TypeError if one is masked."""
+    """Raise ValueError unless both are matrices of as many features, sparse ones whole; TypeError
+    if one is masked."""
     for name, x in zip(SETS, sets, strict=True):
         check_unmasked(x, name, f"{name}.filled(numpy.nan), which leaves values out")
         if len(getattr(x, "shape", ())) != 2 or 0 in x.shape:
@@ -22,6 +24,8 @@ def check_matrices(sets: tuple[Any, Any]) -> None:
                 f"{name} must be one matrix (samples, features), found {found}; stack several "
                 "backgrounds"
             )
+        if hasattr(x, "tocsr"):
+            check_matrix(x, name)
     if sets[0].shape[1] != sets[1].shape[1]:
         raise ValueError(
             f"background has {sets[1].shape[1]} features and the target {sets[0].shape[1]}; give "

@@ -7,8 +7,8 @@ import os
 # It must be set before JAX starts.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
-# No value changes its type or its number of axes unless the code says so; processes that tests start
-# inherit both.
+# No value changes its type or its number of axes unless the code says so, nor in processes that
+# tests start.
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 

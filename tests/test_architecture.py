@@ -14,17 +14,18 @@ ROOT = Path(bj.__file__).parent
 CORE = (
     "split", "losses", "penalties", "terms", "chunks", "memory", "checks", "data", "sharding",
     "objective", "change", "init", "solvers", "gradient", "diagnostics", "fit", "transform",
-    "objectives", "sweep", "segments",
+    "objectives", "sweep", "segments", "json_text",
     "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "sample", "stream",
     "stream_read", "deflation", "transitions", "residual", "quasi_newton", "exact", "projection",
 )  # fmt: skip
 CORE_PACKAGES = {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy"}
 # Each layer may import those before it.
 LAYERS = [
-    *CORE, "extras", "readers", "metrics", "baselines", "datasets", "resampling", "bootstrap",
-    "consensus", "two_sets", "selection", "plan", "arrangements", "background", "automatic",
-    "watch", "parameters", "restarts", "inputs", "model_files", "fitted", "estimator", "saved",
-    "enrichment", "tabular", "run_folder", "tl", "pl", "report", "cli",
+    *CORE, "extras", "compressed", "stores", "readers", "metrics", "baselines", "datasets",
+    "resampling", "bootstrap", "consensus", "two_sets", "selection", "plan", "arrangements",
+    "background", "automatic", "watch", "parameters", "restarts", "inputs", "model_files",
+    "fitted", "estimator", "saved", "enrichment", "tabular", "run_forms", "run_folder",
+    "tl", "pl", "report", "cli",
 ]  # fmt: skip
 # Interfaces that may move between releases, and the one file of the package that uses each.
 MOVING = ("jax.core", "jax.experimental", "jax.extend", "jax.interpreters", "jax.lib")

@@ -60,6 +60,9 @@ def _broken(name):
         ("negative", {}, ValueError, "adata.X has negative values"),
         ("twice", {}, ValueError, r"var_names has duplicates: \['gene0'\] .. make_unique"),
         ("half", {}, TypeError, "adata.X is float16"),
+        ("", {"key_added": ""}, ValueError, "key_added must be a name"),
+        ("", {"key_added": "a/b"}, ValueError, "key_added must be a name .. 'a/b'"),
+        ("", {"key_added": 3}, ValueError, "key_added must be a name .. 3"),
     ],
 )
 def test_errors_name_the_argument_and_change_nothing(name, arguments, error, words):
@@ -88,3 +91,31 @@ def test_counts_under_squared_error_are_warned_of(adata):
     adata.X = np.expm1(adata.X).round()
     with pytest.warns(bj.DataWarning, match=r"adata.X holds whole numbers.*loss='kl'"):
         bj.tl.bcnmf(adata, "stim", "a", "b", **ASKED | {"max_iter": 5})
+
+
+@pytest.mark.parametrize(
+    ("key", "fields", "words"),
+    [
+        ("pca", {"obsm": ["X_pca"]}, r"obsm\['X_pca'\]"),
+        ("neighbors", {"uns": ["neighbors"]}, r"uns\['neighbors'\]"),
+        ("cell", {"obs": ["cell_role"]}, r"obs\['cell_role'\]"),
+        ("x", {"obsm": ["X_x_background"]}, r"obsm\['X_x_background'\]"),
+        ("x", {"varm": ["x_components"]}, r"varm\['x_components'\]"),
+        ("x_umap", {"fit": ["x"]}, "shares names of fields with the fit under 'x'"),
+        ("x", {"fit": ["x_background"]}, "the fit under 'x_background'"),
+    ],
+)
+def test_a_key_writes_over_nothing_else(adata, key, fields, words):
+    for where, names in fields.items():
+        for name in names:
+            if where == "fit":
+                adata.uns[name] = {"params": {}}
+                adata.obsm[f"X_{name}"] = np.ones((adata.n_obs, 2))
+            elif where == "uns":
+                adata.uns[name] = {"connectivities_key": "connectivities"}
+            elif where == "obs":
+                adata.obs[name] = "x"
+            else:
+                getattr(adata, where)[name] = np.ones((getattr(adata, where).dim_names.size, 2))
+    with refused(ValueError, words, adata.X, adata.obs):
+        bj.tl.bcnmf(adata, "stim", "a", "b", key_added=key, **ASKED)

@@ -1,5 +1,6 @@
 """Mistakes in files and options of `bcnmf`: one clear line each, and nothing is written."""
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +27,25 @@ MISTAKES = {
     ),
     "condition in both": (
         ["fit", "C", *KEYS, "--target", "no", "--out", "OUT"], "'no' is in both"
+    ),
+    "a column of a component": (
+        ["fit", "C", *KEYS, "--columns", "bcnmf0", "--out", "OUT"],
+        "column 'bcnmf0' of obs has a name that tables give to components",
+    ),
+    "a group of that name": (
+        ["fit", "C", *KEYS, "--group-key", "background12", "--out", "OUT"], "column 'background12'"
+    ),
+    "columns of one name": (
+        ["fit", "C", *KEYS, "--columns", "sample", "--columns", "obs.sample", "--out", "OUT"],
+        "two columns of obs would be called 'obs.sample'",
+    ),
+    "a missing condition": (
+        ["fit", "holed.h5ad", *KEYS[:5], "nan", "--out", "OUT"],
+        "--background 'nan' does not occur in 'stim'",
+    ),
+    "an empty condition": (
+        ["fit", "holed.h5ad", *KEYS[:5], "", "--out", "OUT"],
+        "it has other, yes; 30 samples have none, and are left out",
     ),
     "no layer": (["fit", "C", *KEYS, "--layer", "x", "--out", "OUT"], "no layer 'x'"),
     "layer of csv": (["fit", "T", "B", "--layer", "x", "--out", "OUT"], "has no layers"),
@@ -63,6 +83,9 @@ def odd(files):
     (frame.iloc[:1] * np.nan).to_csv(files / "nan.csv")
     (frame * 0 + 1).to_csv(files / "constant.csv")
     frame.iloc[:, :2].to_csv(files / "few.csv")
+    cells = anndata.read_h5ad(files / "cells.h5ad")
+    cells.obs["stim"] = cells.obs["stim"].cat.remove_categories("no")
+    cells.write_h5ad(files / "holed.h5ad")
     changed = frame.copy()
     changed.iloc[2, 3] = -1
     changed.to_csv(files / "negative.csv")
@@ -73,6 +96,7 @@ def given(arguments, odd, tmp_path):
     """Arguments with T, B, C, DATA and OUT as paths."""
     names = {"T": "target.csv", "B": "background.csv", "C": "cells.h5ad", "DATA": "."}
     names |= {n: n for n in ("x.docx", "nan.csv", "negative.csv", "few.csv", "constant.csv")}
+    names["holed.h5ad"] = "holed.h5ad"
     paths = {k: str(odd / v) for k, v in names.items()} | {"OUT": str(tmp_path / "out")}
     return [paths.get(a, a) for a in arguments]
 

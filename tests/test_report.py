@@ -99,6 +99,38 @@ def test_names_from_data_are_text(tmp_path):
     assert pages[0] == pages[1] == pages[2]
 
 
+@pytest.mark.parametrize("name", ["NA", "null", "nan", "None", "__proto__", " "])
+def test_names_that_look_like_missing_values_are_names(name, run):
+    fit_run(run, names=dict.fromkeys(("feature", "sample", "donor"), name))
+    page = Page(write(run))
+    refuse = {"parse_constant": pytest.fail}  # what no browser reads
+    assert json.loads(page.scripts["lookup-data"], **refuse)["features"][0] == name
+    drawn = json.loads(page.scripts["samples-data"], **refuse)
+    assert drawn["names"][0] == name
+    assert name in next(c["levels"] for c in drawn["columns"] if c["name"] == "donor")
+
+
+def test_samples_of_one_name_are_two(run):
+    fit_run(run, names={"sample": "cell1"})
+    drawn = json.loads(Page(write(run)).scripts["samples-data"])
+    assert drawn["names"][:3] == ["cell1", "cell1", "cell2"] and drawn["total"] == 100
+
+
+@pytest.mark.parametrize(
+    ("names", "config", "words"),
+    [
+        ({"feature": ""}, {}, "'feature' must have text in each row; row 1 is empty"),
+        ({"sample": ""}, {}, "'sample' must have text in each row; row 1 is empty"),
+        ({}, {"columns": ["bcnmf0"]}, "columns has 'bcnmf0', the name of another"),
+        ({}, {"columns": ["condition", "set"]}, "columns has 'set', the name of another"),
+    ],
+)
+def test_names_that_no_page_can_hold_are_refused(names, config, words, run):
+    fit_run(run, names=names, config=config)
+    with pytest.raises(RunFolderError, match=words):
+        write(run)
+
+
 def test_says_what_was_done_and_how_to_repeat_it(run):
     fit_run(run)
     words = Page(write(run)).words
@@ -232,7 +264,8 @@ def test_a_collapsed_fit_has_a_page(run):
     [
         ("sweep", {"fits": 18, "results": {"converged": 12, "collapsed": 6}},
          {"path": path_rows()}, ["Alpha path"], "Use with care"),
-        ("select", {"outcome": "contrast found", "reasons": ["Sure."]},
+        ("select", {"outcome": "contrast found", "reasons": ["Sure."], "objective": "nmf",
+                    "alpha": 0, "n_components": 2, "n_background_components": 1},
          {"selection": candidates()}, ["Choice without labels"], "Nothing speaks against"),
         ("compare", {}, {"comparison": [{"method": "PCA", "x_explained": 0.5}]},
          ["Comparison with other methods"], ""),
@@ -263,7 +296,7 @@ def test_a_path_shows_medians_and_crosses_where_fits_failed(run):
         ("usage", {"sample": ["a"], "set": ["target"]}, "usage.tsv has no column 'bcnmf0'"),
         ("usage", {"sample": ["a"], "set": ["third"], "condition": "", "donor": ""}
          | {f"{kind}{k}": 1.0 for kind in ("bcnmf", "background") for k in (0, 1)}, "'third'"),
-        ("components", {"feature": ["a"], "bcnmf0": ["much"]}, "not a number"),
+        ("components", {"feature": ["a"], "bcnmf0": ["much"]}, "'bcnmf0' must hold numbers"),
     ],
 )  # fmt: skip
 def test_tables_that_do_not_fit_are_named_and_the_page_stays(run, table, columns, words):

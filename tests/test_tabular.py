@@ -117,6 +117,9 @@ def test_a_matrix_without_names_takes_those_of_another_table(name, tmp_path):
         ("cell,g2\n1,2\na2,4\n", ["1", "a2"], ["g2"]),
         ("0,1\n1,2\n3,4\n", ["0", "1"], ["0", "1"]),
         ('\ufeff"g, one",g2\n1,2\n3,4\n', ["0", "1"], ["g, one", "g2"]),
+        ("id,NA,nan\nNA,1,2\nnull,3,4\nnan,5,6\n", ["NA", "null", "nan"], ["NA", "nan"]),
+        ("id,g\nnan,1\nNA,2\nx,3\n", ["nan", "NA", "x"], ["g"]),
+        ("g1,g2\n1,2\nNA,4\n", ["0", "1"], ["g1", "g2"]),
     ],
 )
 def test_the_first_column_is_names_if_its_header_is_empty_or_it_holds_words(
@@ -133,6 +136,11 @@ def test_the_first_column_is_names_if_its_header_is_empty_or_it_holds_words(
         ("x.csv", "", "no samples"),
         ("x.csv", "g1,g2\n", "no samples"),
         ("x.csv", "0.5,1.5\n1,2\n3,4\n", "first line holds numbers"),
+        ("x.csv", "id,a,,c\nx,1,2,3\ny,4,5,6\n", "feature number 2 has no name"),
+        ("x.csv", "id,a, \nx,1,2\ny,4,5\n", "feature number 2 has no name"),
+        ("x.csv", "id,a\nx,1\n,2\n", "sample number 2 has no name"),
+        ("x.csv", 'id,"a\nb"\nx,1\ny,2\n', r"number 1 is 'a\\nb', which has a line break"),
+        ("x.csv", 'id,a\n"x\ry",1\ny,2\n', r"number 1 is 'x\\ry', which has a line break"),
         ("x.csv", "g1,g1\n1,2\n3,4\n", r"1 names of features occur more than once \(g1\)"),
         ("x.csv", "g1;g2\n1;2\n", "between commas"),
         ("x.tsv", "g1,g2\n1,2\n", "between tabs"),

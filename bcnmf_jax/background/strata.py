@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bcnmf_jax.compressed import check_matrix
+
 
 def strata(background: Any, groups: ArrayLike) -> list[Any]:
     """Split a background into one per stratum (cell type, batch, partner), for ``background=``.
@@ -29,7 +31,7 @@ def strata(background: Any, groups: ArrayLike) -> list[Any]:
     Raises
     ------
     ValueError
-        For groups of another length.
+        For groups of another length, and a sparse matrix whose indices and pointers do not fit.
     """
     names = np.asarray(groups).astype(str)
     if names.shape != (background.shape[0],):
@@ -37,5 +39,7 @@ def strata(background: Any, groups: ArrayLike) -> list[Any]:
             f"groups has shape {names.shape}; give one per row of background: "
             f"({background.shape[0]},)"
         )
+    if hasattr(background, "tocsr"):
+        check_matrix(background, "background")
     rows = background.tocsr() if hasattr(background, "tocsr") else np.asarray(background)
     return [rows[np.flatnonzero(names == name)] for name in np.unique(names)]

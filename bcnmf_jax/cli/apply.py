@@ -39,10 +39,15 @@ def transform(
     config = read_config(run)
     if config["command"] != "fit":
         raise RunFolderError(f"{run} is a run of bcnmf {config['command']}, which has no model")
-    features = read_table(run, "components")["feature"].astype(str).to_numpy()
-    applied, masked = config["scale"]["applied"], config["parameters"]["missing"] == "mask"
+    if "scale" not in config:
+        raise RunFolderError(f"{run} holds an unfinished run, which has no model")
+    features = read_table(run, "components", needed=True)["feature"].to_numpy(str)
+    applied, masked = config["scale"]["applied"], config["parameters"].get("missing") == "mask"
+    model = load(run / MODEL)
+    if features.tolist() != list(getattr(model, "feature_names_in_", features)):
+        raise RunFolderError(f"{run}: tables/components.tsv has other features than its model")
     table = working("reading", lambda _: matched(data, layer, features, applied, masked))
-    codes = working("transforming", lambda _: usage_of(load(run / MODEL), table))
+    codes = working("transforming", lambda _: usage_of(model, table))
     with written_whole(out) as partial:
         codes.to_csv(partial, sep="\t", index=False)
     print(f"{out}: {len(codes)} samples, {codes.shape[1] - 1} components")

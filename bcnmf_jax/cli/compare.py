@@ -100,7 +100,7 @@ def compared(
 
     arrays, rows = inputs.arrays(), []
     keys = labels_key, group_key
-    labels, groups = (None if key is None else inputs.target.column(key) for key in keys)
+    labels, groups = (None if key is None else inputs.target.groups(key) for key in keys)
     every = methods(parameters)
     for fit in every:
         began = time.perf_counter()
@@ -161,7 +161,7 @@ def variance_within(values: NDArray, components: NDArray) -> float:
 
 def shown(config: dict[str, Any], run: RunOptions) -> None:
     """The comparison on stdout."""
-    rows = read_table(run.out, "comparison").to_dict("records")
+    rows = read_table(run.out, "comparison", needed=True).to_dict("records")
     if run.as_json:
         return show.emit({"out": run.out, "methods": rows})
     kept = [{k: row[k] for k in SUMMARY if k in row} for row in rows]

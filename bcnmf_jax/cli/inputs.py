@@ -143,15 +143,19 @@ def _split(options: DataOptions) -> list[Table]:
     if both := sorted(set(wanted["target"]) & set(wanted["background"])):
         raise TableError(f"condition {both[0]!r} is in both --target and --background")
     conditions = _about(str(options.file), table.column, key)
-    have = sorted(set(conditions))
+    # A sample without a condition is neither, whatever is asked for.
+    filled = table.filled(str(key))
+    have, lost = sorted(set(conditions[filled])), int((~filled).sum())
     for name, chosen in wanted.items():
         for condition in chosen:
             if condition not in have:
                 raise TableError(
                     f"--{name} {condition!r} does not occur in {key!r} of {options.file}: it "
                     f"has {some(have)}"
+                    + f"; {lost} samples have none, and are left out"
+                    * bool(lost)
                 )
-    return [table.rows(np.isin(conditions, chosen)) for chosen in wanted.values()]
+    return [table.rows(np.isin(conditions, chosen) & filled) for chosen in wanted.values()]
 
 
 def _matched(

@@ -15,7 +15,15 @@ from bcnmf_jax.cli import show
 from bcnmf_jax.cli.inputs import Inputs, read_inputs, sources
 from bcnmf_jax.cli.options import DataOptions, RunOptions
 from bcnmf_jax.cli.progress import working
-from bcnmf_jax.run_folder import REPORT, column_name, finished, versions, write_config, writing
+from bcnmf_jax.run_folder import (
+    REPORT,
+    RunFolderError,
+    column_names,
+    finished,
+    versions,
+    write_config,
+    writing,
+)
 
 
 def carry_out(
@@ -57,6 +65,8 @@ def carry_out(
     clock, keys = time.perf_counter(), given(*columns)
     config = begun(command, data, parameters, keys)
     if done := finished(run.out, config, overwrite=run.overwrite):
+        if "result" not in done:
+            raise RunFolderError(f"{run.out} holds this run, unfinished; pass --overwrite")
         show.say(f"{run.out} holds this run already; --overwrite does it again")
         return done
     with show.noticing() as warned, writing(run.out, config, resume=resume) as folder:
@@ -88,7 +98,7 @@ def begun(
         "sources": sources(data),
         "data": read,
         "parameters": parameters,
-        "columns": list(map(column_name, columns)),
+        "columns": column_names(columns),
     }
 
 

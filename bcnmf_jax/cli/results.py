@@ -12,12 +12,14 @@ from scipy import sparse
 from bcnmf_jax.cli import show
 from bcnmf_jax.cli.inputs import Inputs
 from bcnmf_jax.cli.options import RunOptions
-from bcnmf_jax.run_folder import REPORT, column_name, read_table, write_table
+from bcnmf_jax.run_folder import REPORT, column_names, read_table, write_table
+from bcnmf_jax.run_forms import OWN, RunFolderError
 from bcnmf_jax.tabular import Table
 
 if TYPE_CHECKING:
     from bcnmf_jax.estimator import BCNMF
 
+SETS = ("target", "background")
 SHOWN = 6
 """Features that the summary names of each component."""
 
@@ -50,11 +52,14 @@ def write_tables(folder: Path, model: BCNMF, inputs: Inputs, keys: list[str]) ->
     basis = np.concatenate([model.components_, model.background_components_])
     loadings = dict(zip(names(model), basis, strict=True))
     write_table(folder, "components", {"feature": inputs.target.features} | loadings)
-    usage = [
-        usage_of(model, table).assign(set=role, **{column_name(k): table.column(k) for k in keys})
-        for role, table in (("target", inputs.target), ("background", inputs.background))
-    ]
-    order = ["sample", "set", *map(column_name, keys), *names(model)]
+    usage, columns = [], column_names(keys)
+    for role, table in (("target", inputs.target), ("background", inputs.background)):
+        frame = usage_of(model, table)
+        frame["set"] = role
+        for name, key in zip(columns, keys, strict=True):
+            frame[name] = table.column(key)
+        usage.append(frame)
+    order = [*OWN, *columns, *names(model)]
     write_table(folder, "usage", pd.concat(usage, ignore_index=True)[order])
     count = range(len(model.restarts_["value"]))
     write_table(folder, "restarts", {"restart": count, **model.restarts_})
@@ -93,11 +98,10 @@ def shown(config: dict[str, Any], run: RunOptions) -> None:
         about = {k: config[k] for k in ("samples", "features", "scale", "warnings", "seconds")}
         where = {"out": run.out, "report": page if page.exists() else None}
         return show.emit(where | found | about)
-    explained = found["diagnostics"]
+    x, y = (show.short(found["diagnostics"].get(f"{name}_explained")) for name in "xy")
     print(
         f"{found['objective']}, alpha {show.short(found['alpha'])}: {found['result']} after "
-        f"{found['steps']} steps; explains {show.short(explained['x_explained'])} of the target "
-        f"and {show.short(explained['y_explained'])} of the background"
+        f"{found['steps']} steps; explains {x} of the target and {y} of the background"
     )
     if found["outcome"]:
         print(f"{found['outcome']}: {' '.join(found['reasons'])}")
@@ -107,9 +111,11 @@ def shown(config: dict[str, Any], run: RunOptions) -> None:
 
 def summary(out: Path) -> list[dict[str, Any]]:
     """Per component its mean usage in each set, and its first features."""
-    components, usage = (read_table(out, name) for name in ("components", "usage"))
+    components, usage = (read_table(out, name, needed=True) for name in ("components", "usage"))
     features = components.pop("feature")
-    mean = (usage[components.columns] * components.sum()).groupby(usage["set"]).mean()
+    if lost := [name for name in components if name not in usage]:
+        raise RunFolderError(f"{out}/tables/usage.tsv has no column {lost[0]!r}")
+    mean = (usage[components.columns] * components.sum()).groupby(usage["set"]).mean().reindex(SETS)
     return [
         {
             "component": name,

@@ -102,7 +102,7 @@ def shown(config: dict[str, Any], run: RunOptions) -> None:
         return show.emit({"out": run.out} | found | {"table": rows})
     print(f"{found['outcome']}: {' '.join(found['reasons'])}")
     if rows:
-        show.table("Candidates", [{k: row[k] for k in CRITERIA} for row in rows])
+        show.table("Candidates", [{k: row[k] for k in CRITERIA if k in row} for row in rows])
     if found["outcome"] == "contrast found":
         print(
             f"bcnmf fit ... --objective {found['objective']} --alpha {found['alpha']:g} "

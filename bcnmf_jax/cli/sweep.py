@@ -19,10 +19,12 @@ from bcnmf_jax.cli.progress import working
 from bcnmf_jax.cli.record import carry_out
 from bcnmf_jax.cli.results import estimator
 from bcnmf_jax.datasets.files import written_whole
-from bcnmf_jax.run_folder import plain, read_table, write_table
+from bcnmf_jax.json_text import parsed
+from bcnmf_jax.run_folder import RunFolderError, plain, read_table, write_table
 
 ROWS = "rows.jsonl"
 """Rows of the fits that are done, while others are not."""
+SUMMARY = ("x_explained", "y_explained", "dead_features", "stability")
 MEASURED = ("x_explained", "y_explained", "dead_features", "dead_components", "effective_features")
 
 
@@ -100,7 +102,7 @@ def fit_cells(
         made = []
         for i, rows in enumerate(cells(arrays, parameters, todo)):
             with path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(rows) + "\n")
+                stream.write(json.dumps(rows, allow_nan=False) + "\n")
             made += rows
             tell((i + 1) / len(todo))
         return made
@@ -159,17 +161,33 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if rest:
         with written_whole(path) as partial:
             partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return [row for line in lines for row in json.loads(line)]
+    return [row for number, line in enumerate(lines, 1) for row in _cell(line, f"{path}:{number}")]
+
+
+def _cell(line: str, where: str) -> list[dict[str, Any]]:
+    """The rows of a setting."""
+    try:
+        rows = parsed(line)
+    except ValueError as error:
+        raise RunFolderError(f"{where} cannot be read: {error}; remove the file") from error
+    known = {"n_components": int, "restart": int, "alpha": int | float, "result": str}
+    fine = isinstance(rows, list) and all(
+        isinstance(row, dict) and all(isinstance(row.get(k), kind) for k, kind in known.items())
+        for row in rows
+    )
+    if not fine:
+        raise RunFolderError(f"{where} has no rows of fits; remove the file")
+    return rows
 
 
 def shown(config: dict[str, Any], run: RunOptions) -> None:
     """The end of a sweep, on stdout: medians over starts."""
-    frame = read_table(run.out, "path")
+    frame = read_table(run.out, "path", needed=True)
     if run.as_json:
         rows = frame.to_dict("records")
         return show.emit({"out": run.out} | config["result"] | {"rows": rows})
     found = frame.groupby(["n_components", "alpha"], as_index=False)
-    medians = found[["x_explained", "y_explained", "dead_features", "stability"]].median()
+    medians = found[[c for c in SUMMARY if c in frame]].median()
     bad = (
         frame["result"]
         .isin(["collapsed", "nonfinite"])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bcnmf_jax.compressed import check_matrix
 from bcnmf_jax.datasets.dataset import Array, Dataset, log_normalise
 from bcnmf_jax.datasets.files import locate, odd_file
 from bcnmf_jax.datasets.prepared import prepared
@@ -37,8 +38,13 @@ def _read(name: str, *columns: str) -> tuple[Path, Any, dict[str, Array]]:
     return path, held, {column: held.obs[column].to_numpy().astype(str) for column in columns}
 
 
-def _dense(held: Any) -> Array:
+def _dense(name: str, path: Path, held: Any) -> Array:
     x = held.X
+    if hasattr(x, "toarray"):
+        try:
+            check_matrix(x, "X")
+        except ValueError as error:
+            raise odd_file(name, path, str(error)) from error
     return np.asarray(x.toarray() if hasattr(x, "toarray") else x, dtype=np.float32)
 
 
@@ -53,7 +59,7 @@ def _kang(name: str, kinds: tuple[str, ...] | None, description: str) -> Dataset
             path,
             f"roles target and background have {target.sum()} and {background.sum()} cells",
         )
-    counts = _dense(held)
+    counts = _dense(name, path, held)
     logs = log_normalise(counts)
     genes = np.argsort(-logs[target | background].var(0), kind="stable")[:KANG_GENES]
     counts, logs = counts[:, genes], logs[:, genes]
@@ -133,7 +139,7 @@ def mixseq() -> Dataset:
     target, background = note["treatment"] == "idasanutlin", note["treatment"] == "dmso"
     if "symbol" not in held.var:
         raise odd_file("mixseq", path, "its var has no column symbol")
-    counts = _dense(held)
+    counts = _dense("mixseq", path, held)
     logs = log_normalise(counts)
     return Dataset(
         name="mixseq",

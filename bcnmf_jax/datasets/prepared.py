@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from bcnmf_jax.compressed import check_parts
 from bcnmf_jax.datasets.dataset import Array, Dataset, log_normalise
 from bcnmf_jax.datasets.files import locate, odd_file, written_whole
 from bcnmf_jax.datasets.tenx import sizes
@@ -92,8 +93,8 @@ def load_cells(name: str, path: Path) -> Cells:
     try:
         with np.load(path, allow_pickle=False) as stored:
             data, indices, indptr, shape = (stored[f"counts_{part}"] for part in _COUNTS)
+            check_parts(data, indices, indptr, tuple(shape), "counts")
             counts = sparse.csr_array((data, indices, indptr), shape=tuple(shape))
-            counts.check_format(full_check=True)
             rest = {f.name: stored[f.name] for f in fields(Cells) if f.name != "counts"}
     except Exception as error:  # a broken zip, a missing key and a pickle each raise another type
         raise odd_file(name, path, f"it is no prepared file ({error})") from error

@@ -4,11 +4,12 @@ import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from scipy import sparse
 
+from bcnmf_jax.compressed import check_number, check_parts
 from bcnmf_jax.datasets.dataset import Array
 from bcnmf_jax.extras import require
 
@@ -71,13 +72,16 @@ def read_counts(path: Path, cells: Array | None = None) -> sparse.csr_array:
                 gene, cell = gene.astype(int) - 1, cell.astype(int) - 1
                 if min(gene.min(), cell.min()) < 0 or gene.max() >= genes or cell.max() >= columns:
                     raise ValueError("an entry lies outside the matrix")
+                value = pandas.to_numeric(value)
                 read += len(value)
                 kept = keep[cell]
                 parts.append((place[cell[kept]], gene[kept], value[kept]))
-        except (EOFError, OSError, KeyError, IndexError, ValueError) as error:
+        except (EOFError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged after {read} entries: {error}") from error
     if read != entries:
         raise ValueError(f"{path} is incomplete: {read} of its {entries} entries")
+    if not parts:
+        raise ValueError(f"{path} has no entries")
     row, column, value = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     if (value < 0).any() or (value != np.round(value)).any():
         raise ValueError(f"{path} holds numbers that are no counts (negative or fractional)")
@@ -153,22 +157,43 @@ def read_tenx_h5(path: Path) -> TenX:
         If h5py is not installed.
     """
     h5py = require("h5py", "bio")
-    with h5py.File(path, "r") as file:
-        groups = [k for k, v in file.items() if isinstance(v, h5py.Group) and "indptr" in v]
-        if len(groups) != 1:
-            raise ValueError(f"{path} holds no 10x matrix of one genome: it has {sorted(file)}")
-        held = file[groups[0]]
-        text = lambda name: np.asarray(held[name]).astype(str)  # noqa: E731
-        barcodes = text("barcodes")
-        if "features" in held:
-            ids, symbols = text("features/id"), text("features/name")
-            genes = text("features/feature_type") == EXPRESSION
-        else:
-            ids, symbols = text("genes"), text("gene_names")
-            genes = np.ones(len(ids), bool)
-        parts = tuple(np.asarray(held[name]) for name in ("data", "indices", "indptr"))
-    counts = sparse.csr_array(parts, shape=(len(barcodes), len(ids)))
+    try:
+        with h5py.File(path, "r") as file:
+            groups = [k for k, v in file.items() if isinstance(v, h5py.Group) and "indptr" in v]
+            if len(groups) != 1:
+                raise ValueError(f"it holds no 10x matrix of one genome: it has {sorted(file)}")
+            return _stored(file[groups[0]], f"{path}: {groups[0]}")
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    except Exception as error:  # h5py raises many types for a file that is cut short
+        raise ValueError(f"{path} is no 10x file, or is cut short ({error})") from error
+
+
+def _stored(held: Any, name: str) -> TenX:
+    """The matrix in a group of an HDF5 file, whose parts are checked before they become one."""
+    text = lambda field: _column(held, field, name).astype(str)  # noqa: E731
+    barcodes = text("barcodes")
+    if "features" in held:
+        ids, symbols = text("features/id"), text("features/name")
+        genes = text("features/feature_type") == EXPRESSION
+    else:
+        ids, symbols = text("genes"), text("gene_names")
+        genes = np.ones(len(ids), bool)
+    if not len(ids) == len(symbols) == len(genes):
+        raise ValueError(f"{name} has {len(ids)} identifiers of features, {len(symbols)} names")
+    shape = len(barcodes), len(ids)
+    check_number(held["data"], f"{name}/data")
+    data, indices, indptr = (_column(held, field, name) for field in ("data", "indices", "indptr"))
+    check_parts(data, indices, indptr, shape, name)
+    counts = sparse.csr_array((data, indices, indptr), shape=shape)
     return _named(counts, barcodes, ids, symbols, genes)
+
+
+def _column(held: Any, field: str, name: str) -> Array:
+    """A field of one dimension."""
+    if field not in held or len(getattr(held[field], "shape", ())) != 1:
+        raise ValueError(f"{name}/{field} is missing, or has not one dimension")
+    return np.asarray(held[field])
 
 
 def _named(

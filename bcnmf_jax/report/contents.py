@@ -9,22 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bcnmf_jax.run_folder import RunFolderError, read_config, read_table
+from bcnmf_jax.run_folder import read_config, read_table
+from bcnmf_jax.run_forms import COMPONENT, TABLES, RunFolderError
 
 SETS = ("target", "background")
 SHARED = "background"
 """How the names of components begin that target and background share."""
-NEEDED = {
-    "components": ("feature",),
-    "usage": ("sample", "set"),
-    "restarts": ("value", "result"),
-    "path": ("alpha", "n_components", "result", "x_explained", "y_explained", "dead_features"),
-    "selection": ("objective", "alpha", "n_components", "net", "net_se"),
-    "enrichment": ("component", "kind", "level", "q", "note"),
-    "background": ("name", "level", "advice"),
-    "comparison": (),
-}
-"""Tables of a run and the columns that the page reads by name."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ class Fitted:
     @property
     def shares(self) -> NDArray:
         """Share of each component in the reconstruction of each sample, ``(n, k + s)``."""
-        size = np.nan_to_num(self.codes * self.loadings.sum(1))
+        size = np.nan_to_num(self.codes * self.loadings.sum(1))  # of a fit that was lost
         total = size.sum(1, keepdims=True)
         return size / np.where(total > 0, total, 1)
 
@@ -92,15 +82,8 @@ def read_run(folder: str | Path) -> Run:
         For a folder that is no run, and a table without the columns it should have.
     """
     config = read_config(folder)
-    tables = {}
-    for name, columns in NEEDED.items():
-        table = read_table(folder, name, config.get("columns", ()))
-        if table is None:
-            continue
-        missing = [column for column in columns if column not in table]
-        if missing:
-            raise RunFolderError(f"{folder}/tables/{name}.tsv has no column {missing[0]!r}")
-        tables[name] = table
+    found = {name: read_table(folder, name, config["columns"]) for name in TABLES}
+    tables = {name: table for name, table in found.items() if table is not None}
     return Run(Path(folder).resolve().name, config, tables, _fitted(folder, config, tables))
 
 
@@ -110,20 +93,21 @@ def _fitted(folder: str | Path, config: dict[str, Any], tables: dict[str, Any]) 
     components, usage = tables["components"], tables["usage"]
     found = [name for name in components.columns if name != "feature"]
     names = sorted(found, key=lambda name: name.startswith(SHARED))  # a stable sort
-    columns = config.get("columns", ())
+    columns = config["columns"]
     for column in (*names, *columns):
         if column not in usage:
             raise RunFolderError(f"{folder}/tables/usage.tsv has no column {column!r}")
-    sets = usage["set"].astype(str).to_numpy()
+    sets = usage["set"].to_numpy()
     unknown = sorted(set(sets) - set(SETS))
     if unknown:
         raise RunFolderError(
             f"{folder}/tables/usage.tsv: 'set' must be target or background, found {unknown[0]!r}"
         )
-    try:
-        loadings, codes = (table[names].to_numpy(float) for table in (components, usage))
-    except ValueError as error:
-        raise RunFolderError(f"{folder}: a loading or code is not a number ({error})") from error
+    if odd := [name for name in names if not COMPONENT.fullmatch(name)] or names == []:
+        raise RunFolderError(f"{folder}/tables/components.tsv: {odd} are no components")
+    loadings, codes = (table[names].to_numpy(float) for table in (components, usage))
+    if (loadings < 0).any() or (codes < 0).any():
+        raise RunFolderError(f"{folder}: a loading or code is negative")
     return Fitted(
         names=names,
         loadings=loadings.T,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from bcnmf_jax.report.trust import SUMMARY, judge, light
 from bcnmf_jax.run_folder import REPORT
 
 NUMBERS = {"target": "target samples", "background": "background samples"}
+UNKNOWN = {"line": None, "scale": None, "warnings": [], "features": None}
+"""What config.json may lack and the page names."""
 TABLES = {
     "selection": "Candidates",
     "path": "Fits of the sweep",
@@ -49,8 +52,18 @@ def write(run: str | Path, out: str | Path | None = None) -> Path:
     ImportError
         Without jinja2 or pandas (the extra ``cli``).
     """
+    page = _page()
+    text = page.render(contents(read_run(run)))
+    path = Path(run) / REPORT if out is None else Path(out)
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return path
+
+
+@cache
+def _page() -> Any:
+    """The template of the page, compiled once."""
     jinja = require("jinja2", "cli")
-    read = read_run(run)
     environment = jinja.Environment(
         loader=jinja.FunctionLoader(_template),
         autoescape=True,
@@ -58,12 +71,9 @@ def write(run: str | Path, out: str | Path | None = None) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
     environment.filters |= {"shown": shown, "percent": percent}
-    text = environment.get_template("page.html").render(contents(read))
-    path = Path(run) / REPORT if out is None else Path(out)
-    with written_whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-    return path
+    return environment.get_template("page.html")
 
 
 def _template(name: str) -> str:
@@ -77,8 +87,8 @@ def contents(run: Run) -> dict[str, Any]:
     verdicts = judge(run)
     return {
         "run": run,
-        "config": config,
-        "result": config.get("result") or {},
+        "config": UNKNOWN | config,
+        "result": {"diagnostics": None} | (config.get("result") or {}),
         "summary": _summary(run),
         "facts": _facts(run),
         "verdicts": verdicts,
@@ -160,7 +170,7 @@ def shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(shown(v) for v in value)
     if isinstance(value, dict):
-        return json.dumps(value)
+        return json.dumps(value, allow_nan=False)
     return str(value)
 
 

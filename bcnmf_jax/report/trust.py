@@ -179,7 +179,7 @@ def _enriched(run: Run) -> Iterator[Verdict]:
 
 
 def _untested(run: Run) -> Verdict:
-    if not run.config["samples"].get("background"):
+    if not (run.config.get("samples") or {}).get("background"):
         return Verdict(
             "care", "Contrast",
             "There was no background: this is plain NMF, and nothing is specific to the target.",

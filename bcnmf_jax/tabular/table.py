@@ -11,6 +11,7 @@ from scipy import sparse
 
 from bcnmf_jax.datasets.dataset import Array
 
+BREAKS = ("\n", "\r", "\0")
 SHOWN = 3
 """Names that an error lists of many."""
 
@@ -36,7 +37,8 @@ class Table:
     Raises
     ------
     TableError
-        For no samples or features, other numbers of names, and features of one name.
+        For no samples or features, other numbers of names, features of one name, and names that are
+        empty or have line breaks.
     """
 
     values: Any
@@ -54,6 +56,8 @@ class Table:
                 f"it has {n} samples and {g} features, but {self.samples.size} and "
                 f"{self.features.size} names of them"
             )
+        for what, given in (("feature", self.features), ("sample", self.samples)):
+            _check_names(what, given)
         names, times = np.unique(self.features, return_counts=True)
         if (times > 1).any():
             raise TableError(
@@ -68,21 +72,30 @@ class Table:
         return replace(self, values=self.values[at], samples=self.samples[at], obs=obs)
 
     def column(self, name: str) -> Array:
-        """A column of obs as text.
+        """A column of obs as text; what is missing is empty.
 
         Raises
         ------
         TableError
-            If there is no such column.
+            If there is no such column, or a value has a line break.
         """
         if self.obs is None:
             raise TableError(f"it has no column {name!r}; only .h5ad files have columns")
         if name not in self.obs:
             raise TableError(f"it has no column {name!r}; it has {', '.join(self.obs.columns)}")
-        return self.obs[name].astype(str).to_numpy()
+        values = self.obs[name].astype(str).to_numpy(dtype=object)
+        values[~self.filled(name)] = ""
+        _check_lines(f"column {name!r}", values)
+        return values.astype(str)
+
+    def filled(self, name: str) -> Array:
+        """Which samples have a value in a column of obs, which there must be."""
+        assert self.obs is not None
+        return self.obs[name].notna().to_numpy()
 
     def groups(self, name: str) -> Array:
-        """A column of obs that says to which donor (mouse, cell line, ...) each sample belongs.
+        """A column of obs that says to which donor (mouse, cell line, label, ...) each sample
+        belongs.
 
         Raises
         ------
@@ -90,8 +103,7 @@ class Table:
             If there is no such column, or it has missing values: they would be a donor.
         """
         column = self.column(name)
-        assert self.obs is not None
-        if lost := int(self.obs[name].isna().sum()):
+        if lost := int((~self.filled(name)).sum()):
             raise TableError(
                 f"column {name!r} has {lost} missing values; leave these samples out, or name them"
             )
@@ -142,6 +154,25 @@ class Table:
         else:
             row, column = divmod(first, self.values.shape[1])
         return f"sample {self.samples[row]}, feature {self.features[column]}"
+
+
+def _check_names(what: str, names: Array) -> None:
+    """Raise TableError for a name that is empty or has a line break: tables could not hold it."""
+    if (empty := names == "").any():
+        raise TableError(
+            f"{what} number {int(np.argmax(empty)) + 1} has no name ({int(empty.sum())} in all); "
+            "name all of them"
+        )
+    _check_lines(f"names of {what}s", names)
+
+
+def _check_lines(what: str, texts: Array) -> None:
+    held = texts.tolist()
+    if any(mark in "".join(held) for mark in BREAKS):
+        at = next(i for i, text in enumerate(held) if any(mark in text for mark in BREAKS))
+        raise TableError(
+            f"{what}: number {at + 1} is {held[at]!r}, which has a line break; rename it"
+        )
 
 
 def some(names: Sequence[Any] | Array) -> str:

@@ -15,6 +15,12 @@ from bcnmf_jax.datasets.tenx import open_text
 from bcnmf_jax.extras import require
 from bcnmf_jax.tabular.table import Table, TableError
 
+MISSING = [
+    "", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null",
+    "None",
+]  # fmt: skip
+"""Missing values, as R, pandas and spreadsheets write them; a sample may be called so."""
+
 
 def read_text(path: Path) -> Table:
     """Read a line per sample below a header of feature names.
@@ -26,7 +32,7 @@ def read_text(path: Path) -> Table:
     names, frame = _frame(path, "," if comma else "\t")
     samples, start = np.arange(len(frame)).astype(str), 0
     if not names[0] or not _numeric(frame[0]):
-        samples, start = frame[0].fillna("").astype(str).to_numpy(), 1
+        samples, start = frame[0].to_numpy(str), 1
     if start == len(names):
         raise TableError(
             f"it has no column of numbers; values are to stand between "
@@ -39,7 +45,7 @@ def read_text(path: Path) -> Table:
 
 
 def _frame(path: Path, separator: str) -> tuple[list[str], Any]:
-    """Names and columns; of the first column the text."""
+    """Names and columns; of the first column the text as it stands."""
     pandas = require("pandas", "cli")
     with open_text(path) as stream:
         if stream.read(1) != "\ufeff":  # Excel's mark
@@ -58,7 +64,8 @@ def _frame(path: Path, separator: str) -> tuple[list[str], Any]:
         try:
             frame = pandas.read_csv(
                 path, sep=separator, skiprows=1, header=None, names=range(len(names)),
-                index_col=False, dtype={0: object}, low_memory=False,
+                index_col=False, dtype={0: object}, low_memory=False, keep_default_na=False,
+                na_values={k: [] if k == 0 else MISSING for k in range(len(names))},
             )  # fmt: skip
         except pandas.errors.ParserWarning as error:
             raise TableError(
@@ -68,9 +75,10 @@ def _frame(path: Path, separator: str) -> tuple[list[str], Any]:
 
 
 def _numeric(column: Any) -> bool:
-    """Whether every value that is there is a number."""
+    """Whether there are numbers, and every value that is there is one."""
+    column = column.mask(column.isin(MISSING))
     numbers = require("pandas", "cli").to_numeric(column, errors="coerce")
-    return not (numbers.isna() & column.notna()).any()
+    return bool(numbers.notna().any() and not (numbers.isna() & column.notna()).any())
 
 
 def _fraction(name: str) -> bool:
@@ -82,6 +90,7 @@ def _fraction(name: str) -> bool:
 
 
 def _numbers(column: Any, name: str, samples: Array) -> Array:
+    column = column.mask(column.isin(MISSING))  # the first column still has its text
     numbers = require("pandas", "cli").to_numeric(column, errors="coerce")
     odd = (numbers.isna() & column.notna()).to_numpy()
     if odd.any():

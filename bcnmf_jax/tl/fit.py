@@ -14,7 +14,7 @@ from bcnmf_jax.losses import AbstractLoss
 from bcnmf_jax.selection.thinning import are_counts
 from bcnmf_jax.tl.cells import is_anndata, listed, noted, other_part, part, split
 from bcnmf_jax.tl.rows import Chosen, check, loaded
-from bcnmf_jax.tl.stored import Stored, settings, write
+from bcnmf_jax.tl.stored import Stored, check_key, settings, write
 
 
 def bcnmf(
@@ -84,7 +84,8 @@ def bcnmf(
     TypeError, KeyError, ValueError
         For columns, values, layers and genes that are missing, cells that are both target and
         background or none that are either, duplicated gene names, values that are negative or not
-        finite, a backed AnnData that cannot be copied, and parameters that `BCNMF` refuses.
+        finite, a backed AnnData that cannot be copied, a ``key_added`` whose fields hold something
+        else, and parameters that `BCNMF` refuses.
         ``adata`` is then as it was.
 
     Examples
@@ -93,6 +94,7 @@ def bcnmf(
     >>> bj.tl.rank_programs(adata).head()  # doctest: +SKIP
     """
     _check_anndata(adata, copy)
+    check_key(adata, key_added)
     cells = split(adata, condition_key, target, background, layer, mask_var)
     groups = noted(adata, group_key, cells.roles, background, "group_key")
     parameters |= {

@@ -20,7 +20,7 @@ from bcnmf_jax.restarts import by_ratio
 from bcnmf_jax.run_folder import versions
 from bcnmf_jax.tl.cells import ROLES, check_names, is_anndata, named, part, roles, used_genes
 from bcnmf_jax.tl.rows import check
-from bcnmf_jax.tl.stored import storable
+from bcnmf_jax.tl.stored import check_key, storable
 from bcnmf_jax.transform import game_value, transform
 
 Matrices = dict[str, np.ndarray]
@@ -91,13 +91,15 @@ def multimodal(
     ------
     TypeError, KeyError, ValueError
         For what is no MuData, modalities, columns, values and layers that are missing, cells that
-        modalities do not share, and parameters out of range. ``mdata`` is then as it was.
+        modalities do not share, a ``key_added`` whose fields hold something else, and parameters
+        out of range. ``mdata`` is then as it was.
 
     Examples
     --------
     >>> bj.tl.multimodal(mdata, "stim", "stim", "ctrl", n_components=5)  # doctest: +SKIP
     """
     chosen = _modalities(mdata, modalities)
+    check_key(mdata, key_added, [mdata.mod[q] for q in chosen])
     _check(n_components, alpha, loss, n_restarts, max_iter, tol, random_state)
     if is_anndata(background):
         raise ValueError("background must be values of mdata.obs[condition_key], in one MuData")

@@ -90,9 +90,12 @@ def subtract(adata: Any, *, layer_added: str | None = None, key: str = "bcnmf") 
     Raises
     ------
     KeyError, ValueError
-        Where nothing is stored under ``key``, and for a fit without programs of the background.
+        Where nothing is stored under ``key``, for a fit without programs of the background, and for
+        a ``layer_added`` that the fit was run on.
     """
     stored = Stored(adata, key)
+    if layer_added is not None and layer_added == stored.layer:
+        raise ValueError(f"layer_added={layer_added!r} is what bcnmf was run on; name another")
     count = len(stored.background_names)
     if count == 0:
         raise ValueError(

@@ -27,6 +27,52 @@ def own(adata: Any) -> None:
         adata.obs = adata.obs.copy()
 
 
+SUFFIXES = ("_background", "_umap", "_umap_full")
+"""What follows ``X_`` and the key in further fields of a fit."""
+
+
+def is_stored(held: Any, key: str) -> bool:
+    """Whether an AnnData or MuData has a fit under a key."""
+    found = held.uns.get(key)
+    return hasattr(found, "get") and "params" in found and f"X_{key}" in held.obsm
+
+
+def check_key(held: Any, key: Any, parts: Sequence[Any] = ()) -> None:
+    """Raise ValueError for a ``key_added`` under which a fit would write over something else.
+
+    Parameters
+    ----------
+    held : AnnData or MuData
+    key : str
+    parts : sequence of AnnData
+        Where components go, if not to ``held``.
+    """
+    if not isinstance(key, str) or not key or "/" in key:
+        raise ValueError(f"key_added must be a name without '/', found {key!r}")
+    related = [key + end for end in SUFFIXES]
+    related += [key.removesuffix(end) for end in SUFFIXES if key.endswith(end)]
+    if taken := [other for other in related if is_stored(held, other)]:
+        raise ValueError(
+            f"key_added={key!r} shares names of fields with the fit under {taken[0]!r}; choose "
+            "another"
+        )
+    if is_stored(held, key):
+        return  # the same fit again: it is replaced
+    fields = [
+        ("uns", held.uns, key), ("obs", held.obs, f"{key}_role"),
+        *(("obsm", held.obsm, f"X_{key}{end}") for end in ("", *SUFFIXES)),
+        *(
+            ("varm", part.varm, f"{key}{end}_components")
+            for part in parts or [held] for end in ("", "_background")
+        ),
+    ]  # fmt: skip
+    if clash := [f"{where}[{name!r}]" for where, field, name in fields if name in field]:
+        raise ValueError(
+            f"key_added={key!r} would write over {', '.join(clash)}, which no fit under that key "
+            "has written; choose another"
+        )
+
+
 def storable(value: Any) -> Any:
     """The same as types that h5ad files hold; what is None is left out of dictionaries."""
     if isinstance(value, dict):
@@ -86,8 +132,8 @@ def write(
         found["selection"] = storable(rest) | tables
     own(adata)
     count = len(model.components_)
-    for name in (f"X_{key}", f"X_{key}_background", f"X_{key}_umap", f"X_{key}_umap_full"):
-        adata.obsm.pop(name, None)
+    for end in ("", *SUFFIXES):
+        adata.obsm.pop(f"X_{key}{end}", None)
     adata.varm.pop(f"{key}_background_components", None)
     sets = {"": (model.components_, codes[:, :count])}
     if len(model.background_components_):
