@@ -18,6 +18,7 @@ from bcnmf_jax.init import require_target, start_all_codes
 from bcnmf_jax.memory import owned
 from bcnmf_jax.objective import AbstractObjective, Blocks, is_frozen
 from bcnmf_jax.resampling import how_often, weighed
+from bcnmf_jax.scale import scaled
 from bcnmf_jax.solvers import AbstractSolver, default_solver
 from bcnmf_jax.sweep import default_batch, map_batched
 from bcnmf_jax.transform import KEPT, SETTLED, solve_codes
@@ -112,6 +113,7 @@ def bootstrap(
     check_types(objective, solver, stop)
     rows = prepare(data, weights, mask)
     require_target(objective, rows)
+    rows, _ = scaled(objective, rows)
     counts = how_often(rows, groups or {}, n_resamples, np.random.default_rng(seed))
     dtype = jax.tree.leaves(rows)[0].dtype
     basis = (fit.blocks if isinstance(fit, Fit) else fit)["basis"]

@@ -31,6 +31,7 @@ from bcnmf_jax.init import require_target, uniform_rows
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import Blocks, Data
 from bcnmf_jax.objectives import BackgroundFirst
+from bcnmf_jax.scale import restored, scaled
 from bcnmf_jax.segments import Tell, part_of, to_the_end
 from bcnmf_jax.solvers import AbstractSolver, default_solver
 from bcnmf_jax.terms import Rows
@@ -217,6 +218,7 @@ def deflate(
     check_types(objective, solver, stop)
     rows = prepare(data, weights, mask)
     require_target(objective, rows)
+    rows, unit = scaled(objective, rows)
     wide, looks = widened(objective, rank), stop.looks
     movers = [default_solver(o, rows) if solver is None else solver for o in (wide, objective)]
 
@@ -240,4 +242,5 @@ def deflate(
         slow = any(result_name(f.result) == "max_steps" for f in fits)
         result = RESULTS.max_steps if slow else RESULTS.converged
     steps = sum(f.steps for f in fits) + last.steps
-    return eqx.tree_at(lambda f: (f.steps, f.result), last, (steps, result))
+    last = eqx.tree_at(lambda f: (f.steps, f.result), last, (steps, result))
+    return restored(objective, last, unit)

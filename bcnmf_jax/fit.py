@@ -29,6 +29,7 @@ from bcnmf_jax.objective import (
     hold,
     misfits_in_turn,
 )
+from bcnmf_jax.scale import restored, scaled, with_codes
 from bcnmf_jax.sharding import as_held, collect, place_blocks, shard
 from bcnmf_jax.solvers import AbstractSolver, default_solver
 from bcnmf_jax.split import known, number, shown, traced
@@ -84,8 +85,8 @@ class Stop(eqx.Module):
     ----------
     tol : float
         Converged when no reconstruction has changed by more than this, relative to itself in the
-        Frobenius norm, since the last look; under `VarPro`, when the `residual` is below this. 0
-        runs every step.
+        Frobenius norm, since the last look, nor the part of it that components explain which are
+        not frozen; under `VarPro`, when the `residual` is below this. 0 runs every step.
     max_steps : int
         Most steps.
     every : int
@@ -357,14 +358,17 @@ def fit(
     if mesh is None:
         rows = prepare(data, weights, mask)
         require_target(objective, rows)
+        rows, unit = scaled(objective, rows)
         solver = default_solver(objective, rows) if solver is None else solver
-        blocks = check_blocks(objective, rows, blocks)
-        return fit_prepared(objective, rows, blocks, solver, stop, stop.looks)
+        blocks = with_codes(check_blocks(objective, rows, blocks), 1 / unit)
+        found = fit_prepared(objective, rows, blocks, solver, stop, stop.looks)
+        return restored(objective, found, unit)
     rows = shard(data, mesh, weights, mask)
     require_target(objective, rows)
+    rows, unit = scaled(objective, rows)
     solver = default_solver(objective, rows) if solver is None else solver
     terms, blocks = objective.terms(rows), check_blocks(objective, as_held(rows), blocks)
-    blocks = place_blocks(terms, blocks, mesh)
+    blocks = place_blocks(terms, with_codes(blocks, 1 / unit), mesh)
     with jax.set_mesh(mesh):
         found = fit_prepared(objective, rows, blocks, solver, stop, stop.looks)
-    return collect(terms, found)
+    return restored(objective, collect(terms, found), unit)

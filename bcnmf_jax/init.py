@@ -13,6 +13,7 @@ from jaxtyping import Array, Key, PyTree
 from bcnmf_jax.checks import check_integer
 from bcnmf_jax.data import prepare
 from bcnmf_jax.objective import AbstractObjective, Blocks, Data, check_structure
+from bcnmf_jax.scale import scaled, with_codes
 from bcnmf_jax.sharding import fetch_blocks, shard
 from bcnmf_jax.terms import Term, by_codes, is_rows
 
@@ -163,9 +164,12 @@ def init(
     if mesh is None:
         rows = prepare(data, weights, mask)
         require_target(objective, rows)
-        return _start(objective, rows, rank, key, method)
+        rows, unit = scaled(objective, rows)
+        blocks = _start(objective, rows, rank, key, method)
+        return with_codes(blocks, unit)
     rows = shard(data, mesh, weights, mask)
     require_target(objective, rows)
+    rows, unit = scaled(objective, rows)
     with jax.set_mesh(mesh):
         blocks = _start(objective, rows, rank, key, method)
-    return fetch_blocks(objective.terms(rows), blocks)
+    return with_codes(fetch_blocks(objective.terms(rows), blocks), unit)

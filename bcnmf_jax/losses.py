@@ -139,6 +139,12 @@ class AbstractLoss(eqx.Module):
         return True
 
     @property
+    def degree(self) -> float | None:
+        """Power by which the misfit grows with a common factor of data and reconstruction; None
+        where it does not."""
+        return None
+
+    @property
     def bounded(self) -> bool:
         """Whether the misfit stays finite where the reconstruction vanishes: what makes the cost
         of a contrast bounded below."""
@@ -214,6 +220,10 @@ class Frobenius(AbstractLoss):
         return hx * d[:, None], hh * d[:, None] * d
 
     @property
+    def degree(self):
+        return 2.0
+
+    @property
     def bounded(self):
         return True
 
@@ -248,6 +258,10 @@ class KL(AbstractLoss):
     @property
     def powers(self):
         return 1, 0
+
+    @property
+    def degree(self):
+        return 1.0
 
     # The positive half is a plain sum: no matrix of ones is built or multiplied.
     def code_split(self, x, w, v=None):
@@ -291,6 +305,11 @@ class Beta(AbstractLoss):
     def halves(self, x, mu):
         pos = mu ** (self.b.astype(x.dtype) - 1)
         return Split(pos, x * pos / mu)
+
+    @property
+    def degree(self):
+        b = known(self.b)
+        return None if b is None else float(b)
 
     @property
     def bounded(self):

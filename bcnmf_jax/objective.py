@@ -99,6 +99,15 @@ class AbstractObjective(eqx.Module):
         return [p.powers for p in self.penalties if p.block == "basis"]
 
     @property
+    def degree(self) -> float | None:
+        """Power by which every cost grows with a common factor of all data and codes; None where
+        there is none: with penalties, a dispersion, losses of several powers."""
+        losses = self.loss.values() if isinstance(self.loss, dict) else [self.loss]
+        penalised = type(self).basis_penalty is not AbstractObjective.basis_penalty
+        degrees = {None if self.penalties or penalised else loss.degree for loss in losses}
+        return degrees.pop() if len(degrees) == 1 else None
+
+    @property
     def scale_free(self) -> bool:
         """Whether the scale may move between basis and codes without a change of any cost."""
         return all(p.scale_free for p in self.penalties)

@@ -13,6 +13,7 @@ from bcnmf_jax.fit import Stop
 from bcnmf_jax.init import require_target
 from bcnmf_jax.memory import owned
 from bcnmf_jax.objective import AbstractObjective, Blocks, basis_split, is_frozen, visit_rows
+from bcnmf_jax.scale import scaled
 from bcnmf_jax.terms import by_codes, get
 from bcnmf_jax.transform import SETTLED, solve_codes
 
@@ -100,6 +101,7 @@ def residual(
     """
     rows = prepare(data, weights, mask)
     require_target(objective, rows)
+    rows, _ = scaled(objective, rows)
     dtype = jax.tree.leaves(rows)[0].dtype
     basis = jax.tree.map(lambda w: owned(w, dtype), blocks["basis"])
     return _measure(objective, rows, basis, stop)

@@ -39,7 +39,7 @@ class Restart(NamedTuple):
     usage : dict of ndarray (K,)
         Mean code of the samples of ``target``, and of ``background`` where the objective reads one.
     size : ndarray (K,)
-        Squared norm of each component's part of the target.
+        Squared norm of each component's part of the target, up to a common factor.
     diagnostics : dict
     steps : int
     result : str
@@ -164,7 +164,8 @@ def _restart(found: Fit, value: float, weights: np.ndarray | None) -> Restart:
     if background is not None:
         parts = background if isinstance(background, list) else [background]
         usage["background"] = np.concatenate(parts).mean(0)
-    size = np.einsum("n,nk,nk->k", v, target, target) * np.einsum("kg,kg->k", basis, basis)
+    part = target / (target.max() or 1)  # squares of extreme codes are infinite
+    size = np.einsum("n,nk,nk->k", v, part, part) * np.einsum("kg,kg->k", basis, basis)
     return Restart(
         basis, usage, size, {k: np.asarray(d)[()] for k, d in found.diagnostics.items()},
         int(found.steps), result_name(found.result), value,

@@ -20,6 +20,7 @@ from jaxtyping import Array, Key
 from bcnmf_jax.fit import Fit, Running, Stop, advance, begin, finish
 from bcnmf_jax.init import start
 from bcnmf_jax.objective import AbstractObjective, Data
+from bcnmf_jax.scale import restored, scaled
 from bcnmf_jax.solvers import default_solver
 from bcnmf_jax.sweep import default_batch
 
@@ -85,6 +86,7 @@ def fit_starts(
     Fit
         With a leading axis (S,).
     """
+    data, unit = scaled(objective, data)
     solver, count = default_solver(objective, data), len(keys)
     batches = -(-count // default_batch(objective, data, rank + objective.extra))
     # Even batches, of which the last is filled from the first.
@@ -98,7 +100,8 @@ def fit_starts(
         found.append(_finish(objective, data, now))
         if share:
             share(1.0)
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *found)
+    found = jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *found)
+    return restored(objective, found, unit)
 
 
 @eqx.filter_jit

@@ -59,6 +59,19 @@ class Stacked:
         return out
 
 
+class Times:
+    """A source times a factor."""
+
+    def __init__(self, source: Any, factor: float):
+        self.source, self.shape, self.dtype = source, source.shape, source.dtype
+        self.factor = factor
+
+    def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:
+        """Write rows ``start`` to ``stop`` into ``out``."""
+        fill(self.source, start, stop, out)
+        out *= out.dtype.type(self.factor)
+
+
 def fill(source: Any, start: int, stop: int, out: np.ndarray) -> None:
     """Write rows ``start`` to ``stop`` of a source into the head of ``out``, zeros below them."""
     head = out[: stop - start]

@@ -21,10 +21,11 @@ from bcnmf_jax.parts import DataSets
 from bcnmf_jax.passes import normalise
 from bcnmf_jax.resume import Keeper, digest
 from bcnmf_jax.sample import fitted, sample_rows
+from bcnmf_jax.scale import restored, with_codes
 from bcnmf_jax.solvers import MU, AbstractAlternating, default_solver
 from bcnmf_jax.sources import CHUNK_ROWS, Online
 from bcnmf_jax.streamer import State, Streamer
-from bcnmf_jax.survey import is_known, stack, survey
+from bcnmf_jax.survey import is_known, scaled_sources, stack, survey
 from bcnmf_jax.terms import Rows
 
 
@@ -146,6 +147,7 @@ def stream(
         rank = check_integer(rank, "rank")
     known = survey(data, chunk_rows=chunk_rows)
     require_target(objective, known)
+    known, unit = scaled_sources(objective, known)
     sets = DataSets(objective, known, chunk_rows)
     solver = default_solver(objective, sets.data) if solver is None else solver
     online = None
@@ -158,7 +160,7 @@ def stream(
     )
     state = keeper.load(_width(blocks) if rank is None else objective.extra + rank)
     if state is None and blocks is not None:
-        state = _given(run, known, blocks)
+        state = _given(run, known, blocks, unit)
     elif state is None:
         assert rank is not None and key is not None
         drawn = draw(objective, run.sets.data, rank, key, "random")
@@ -171,7 +173,7 @@ def stream(
     state = _advance("fit", run, state, keeper, tell)
     if checkpoint is not None:
         Path(f"{checkpoint}.background").unlink(missing_ok=True)
-    return run.finish(state)
+    return restored(objective, run.finish(state), unit)
 
 
 draw = eqx.filter_jit(start_basis)
@@ -220,13 +222,16 @@ def _width(blocks: Blocks | None) -> int:
     return jax.tree.leaves(blocks["basis"])[0].shape[0]
 
 
-def _given(run: Streamer, known: dict, blocks: Blocks) -> State:
-    """The state that blocks begin; codes that they lack start from row totals."""
+def _given(run: Streamer, known: dict, blocks: Blocks, unit: float) -> State:
+    """The state that blocks, in the units of the data, begin; codes that they lack start from row
+    totals."""
     shape = lambda k: Rows(jax.ShapeDtypeStruct(k.shape, run.sets.dtype))  # noqa: E731 # pyright: ignore
     shapes = jax.tree.map(shape, known, is_leaf=is_known)
     started = run.begin(blocks["basis"])
     blocks = check_blocks(
-        run.objective, shapes, run.sets.blocks(started.basis, started.codes) | blocks
+        run.objective,
+        shapes,
+        run.sets.blocks(started.basis, started.codes) | with_codes(blocks, 1 / unit),
     )
     return run.begin(blocks["basis"], run.sets.codes(blocks))
 

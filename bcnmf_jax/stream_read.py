@@ -15,8 +15,9 @@ from bcnmf_jax.init import require_target
 from bcnmf_jax.memory import owned
 from bcnmf_jax.objective import AbstractObjective, Blocks
 from bcnmf_jax.parts import DataSets
+from bcnmf_jax.scale import in_units, with_codes
 from bcnmf_jax.sources import CHUNK_ROWS
-from bcnmf_jax.survey import survey
+from bcnmf_jax.survey import scaled_sources, survey
 from bcnmf_jax.transform import (
     SETTLED,
     check_has_codes,
@@ -30,8 +31,9 @@ _solve = eqx.filter_jit(solve_codes)
 _game = eqx.filter_jit(game_misfits)
 
 
-def _open(objective, data, fit, chunk_rows, constant) -> tuple[DataSets, PyTree]:
+def _open(objective, data, fit, chunk_rows, constant) -> tuple[DataSets, PyTree, float]:
     known = survey(data, chunk_rows=chunk_rows, constant=constant)
+    known, unit = scaled_sources(objective, known)
     sets = DataSets(objective, known, chunk_rows)
     blocks = fit.blocks if isinstance(fit, Fit) else fit
     if not isinstance(blocks, dict) or "basis" not in blocks:
@@ -41,7 +43,7 @@ def _open(objective, data, fit, chunk_rows, constant) -> tuple[DataSets, PyTree]
         if not ((w >= 0) & jnp.isfinite(w)).all():
             raise ValueError("blocks['basis'] must be nonnegative and finite")
     check_width(objective, sets.data, basis)
-    return sets, basis
+    return sets, basis, unit
 
 
 def stream_transform(
@@ -72,13 +74,14 @@ def stream_transform(
     TypeError, ValueError
         As `transform`.
     """
-    sets, basis = _open(objective, data, fit, chunk_rows, constant=True)
+    sets, basis, unit = _open(objective, data, fit, chunk_rows, constant=True)
     check_has_codes(objective, sets.data)
 
     def compute(job, rows):
         return _solve(objective, {sets.parts[job.number].name: rows}, basis, stop)
 
-    blocks = sets.blocks(basis, sets.each_codes(jax.tree.leaves(basis)[0].shape[0], compute))
+    codes = sets.each_codes(jax.tree.leaves(basis)[0].shape[0], compute)
+    blocks = with_codes(sets.blocks(basis, codes), unit)
     return blocks[next(iter(data))] if len(data) == 1 else {name: blocks[name] for name in data}
 
 
@@ -109,7 +112,7 @@ def stream_value(
     TypeError, ValueError
         As `game_value`.
     """
-    sets, basis = _open(objective, data, blocks, chunk_rows, constant=False)
+    sets, basis, unit = _open(objective, data, blocks, chunk_rows, constant=False)
     require_target(objective, sets.data)
     sums: list[Any] = [0.0] * len(sets.parts)
 
@@ -123,4 +126,5 @@ def stream_value(
     best, alone = (
         sets.by_term([list(jnp.asarray(s[i], sets.dtype)) for s in sums]) for i in (0, 1)
     )
-    return game_cost(objective, objective.terms(sets.data), best, alone, basis)
+    value = game_cost(objective, objective.terms(sets.data), best, alone, basis)
+    return in_units(objective, value, unit)

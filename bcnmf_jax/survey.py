@@ -24,7 +24,9 @@ from bcnmf_jax.checks import (
 )
 from bcnmf_jax.chunks import chunk_rows as cache_rows
 from bcnmf_jax.chunks import scan_rows
-from bcnmf_jax.sources import CHUNK_ROWS, Reader, Stacked, chunk_size
+from bcnmf_jax.objective import AbstractObjective
+from bcnmf_jax.scale import unit_of
+from bcnmf_jax.sources import CHUNK_ROWS, Reader, Stacked, Times, chunk_size
 from bcnmf_jax.terms import Rows
 
 
@@ -84,6 +86,26 @@ def stack(parts: Sequence[Known]) -> Known:
         np.concatenate([p.sums for p in parts]),
         weights,
     )
+
+
+def scaled_sources(objective: AbstractObjective, known: dict) -> tuple[dict, float]:
+    """What was surveyed over its unit, and the unit, as `scaled` has them of data in memory."""
+    first = known["target"] if "target" in known else known["background"]
+    leaves = jax.tree.leaves(first, is_leaf=is_known)
+    total, count = (sum(f(k) for k in leaves) for f in (lambda k: k.total.sum(), _values))
+    unit = unit_of(objective, float(total / count))
+    if unit == 1:
+        return known, unit
+
+    def one(k: Known) -> Known:
+        facts = (a / unit for a in (k.low, k.high, k.total, k.sums))
+        return Known(Times(k.source, 1 / unit), k.shape, k.dtype, *facts, k.weights)
+
+    return jax.tree.map(one, known, is_leaf=is_known), unit
+
+
+def _values(k: Known) -> int:
+    return k.shape[0] * k.shape[1]
 
 
 @eqx.filter_jit

@@ -21,6 +21,7 @@ from bcnmf_jax.fit import Fit, Stop, check_types, run
 from bcnmf_jax.init import Method, check_method, require_target, start
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective, Data, reconstruct, truncate
+from bcnmf_jax.scale import restored, scaled
 from bcnmf_jax.sharding import collect, shard
 from bcnmf_jax.solvers import AbstractSolver, default_solver
 from bcnmf_jax.split import known, number
@@ -164,13 +165,14 @@ def sweep(
     objective = make(alpha=alphas[0], loss=loss, **kwargs)
     check_types(objective, solver, stop)
     require_target(objective, rows)
+    rows, unit = scaled(objective, rows)
     solver = default_solver(objective, rows) if solver is None else solver
     width = widest + objective.extra
     batch = batch_size or default_batch(objective, rows, width)
     static = (widest, stop.looks, batch, method)
     run_all = partial(_sweep, make, rows, alphas, jnp.asarray(ranks), keys, loss, kwargs)
     if mesh is None:
-        return run_all(solver, stop, static)
+        return restored(objective, run_all(solver, stop, static), unit)
     with jax.set_mesh(mesh):
         found = run_all(solver, stop, static)
-    return collect(objective.terms(rows), found)
+    return restored(objective, collect(objective.terms(rows), found), unit)

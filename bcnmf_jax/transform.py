@@ -26,6 +26,7 @@ from bcnmf_jax.objective import (
     is_frozen,
     misfits,
 )
+from bcnmf_jax.scale import in_units, scaled, with_codes
 from bcnmf_jax.solvers import HALS, MU, quadratic
 from bcnmf_jax.terms import Term
 
@@ -102,12 +103,13 @@ def transform(
     """
     rows = prepare(data, weights, mask, constant=True)
     check_structure(objective, rows)
+    rows, unit = scaled(objective, rows)
     basis = (fit.blocks if isinstance(fit, Fit) else fit)["basis"]
     dtype = jax.tree.leaves(rows)[0].dtype
     basis = jax.tree.map(lambda w: owned(w, dtype), basis)
     check_has_codes(objective, rows)
     check_width(objective, rows, basis)
-    blocks = _solve(objective, rows, basis, stop)
+    blocks = with_codes(_solve(objective, rows, basis, stop), unit)
     codes = {name: blocks[name] for name in data}
     return codes[next(iter(data))] if len(data) == 1 else codes
 
@@ -177,9 +179,10 @@ def game_value(
     """
     rows = prepare(data, weights, mask)
     require_target(objective, rows)
+    rows, unit = scaled(objective, rows)
     dtype = jax.tree.leaves(rows)[0].dtype
     basis = jax.tree.map(lambda w: owned(w, dtype), blocks["basis"])
-    return _value(objective, rows, basis, stop)
+    return in_units(objective, _value(objective, rows, basis, stop), unit)
 
 
 def block_costs(
@@ -197,4 +200,5 @@ def block_costs(
     dict
         Nested as the blocks are.
     """
-    return costs(objective, prepare(data, weights, mask), blocks)
+    rows, unit = scaled(objective, prepare(data, weights, mask))
+    return in_units(objective, costs(objective, rows, with_codes(blocks, 1 / unit)), unit)

@@ -18,6 +18,7 @@ from bcnmf_jax.init import require_target, start
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import Data
 from bcnmf_jax.objectives import NMF
+from bcnmf_jax.scale import scaled
 from bcnmf_jax.solvers import default_solver
 from bcnmf_jax.transform import SETTLED, solve_codes
 
@@ -115,6 +116,7 @@ def transitions(
     loss = Frobenius() if loss is None else loss
     rows = prepare(data, weights, mask)
     require_target(NMF(loss), rows)
+    rows, _ = scaled(NMF(loss), rows)
     key = jax.random.key(0) if key is None else key
     return _transitions(rows, int(background_rank), loss, key, type(loss) is Frobenius)
 

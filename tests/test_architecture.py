@@ -13,8 +13,8 @@ import bcnmf_jax as bj
 ROOT = Path(bj.__file__).parent
 CORE = (
     "split", "losses", "penalties", "terms", "chunks", "memory", "checks", "data", "sharding",
-    "objective", "change", "init", "solvers", "gradient", "diagnostics", "fit", "transform",
-    "objectives", "sweep", "segments", "json_text",
+    "objective", "scale", "change", "init", "solvers", "gradient", "diagnostics", "fit",
+    "transform", "objectives", "sweep", "segments", "json_text",
     "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "sample", "stream",
     "stream_read", "deflation", "transitions", "residual", "quasi_newton", "exact", "projection",
 )  # fmt: skip

@@ -12,6 +12,8 @@ from scipy.optimize import linear_sum_assignment
 from bcnmf_jax.checks import check_integer, check_seed
 from bcnmf_jax.data import prepare
 from bcnmf_jax.losses import AbstractLoss, Frobenius
+from bcnmf_jax.objectives import NMF
+from bcnmf_jax.scale import scaled
 from bcnmf_jax.selection import rule
 from bcnmf_jax.selection.folds import TooFewError, folds, held_out_ratio
 from bcnmf_jax.selection.heldout import KINDS
@@ -85,6 +87,7 @@ def select(
             "select takes neither weights nor masked values; choose on complete data, and fit with "
             "what was chosen"
         )
+    rows, _ = scaled(NMF(loss), rows)
     x, y = np.asarray(rows["target"].x), np.asarray(rows["background"].x)
     for name, given in {"groups": groups, "counts": counts}.items():
         _check_sets(given, name)

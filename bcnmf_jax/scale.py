@@ -1,0 +1,85 @@
+"""Data of extreme scale: divided by a power of two for the work, codes and costs multiplied back.
+
+In single precision the square of 1e20 is infinite, and that of 1e-23 zero. Every update commutes
+with a common factor of all data, and a power of two changes no digit of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from bcnmf_jax.objective import AbstractObjective, Blocks, Data
+from bcnmf_jax.split import traced
+from bcnmf_jax.terms import is_rows
+
+ORDINARY = 2.0**20
+"""A mean between the inverse of this and this is ordinary: such data stay as they are."""
+
+
+def unit_of(objective: AbstractObjective, mean: float) -> float:
+    """What to divide data of this mean by: a power of two near it, or 1 where the mean is ordinary
+    or not known, and where a common factor of all data changes the objective."""
+    if objective.degree is None or not 0 < mean < math.inf or 1 / ORDINARY <= mean <= ORDINARY:
+        return 1.0
+    return 2.0 ** round(math.log2(mean))
+
+
+def scaled(objective: AbstractObjective, data: Data) -> tuple[Data, float]:
+    """Prepared data over their unit, which the mean of the target gives (that of the background,
+    where it stands alone), and the unit."""
+    first = data["target"] if "target" in data else data["background"]
+    leaves = [r.x for r in jax.tree.leaves(first, is_leaf=is_rows)]
+    if any(map(traced, leaves)):
+        return data, 1.0
+    count = sum(x.size for x in leaves)
+    unit = unit_of(objective, sum(_mean(x) * x.size / count for x in leaves))
+    if unit == 1:
+        return data, unit
+    one = lambda r: replace(r, x=_times(r.x, 1 / unit))  # noqa: E731
+    return jax.tree.map(one, data, is_leaf=is_rows), unit
+
+
+def with_codes(blocks: Blocks, factor: float) -> Blocks:
+    """Blocks with their codes times a power of two."""
+    if factor == 1:
+        return blocks
+    codes = {k: v for k, v in blocks.items() if k != "basis"}
+    return {**blocks, **jax.tree.map(lambda h: _times(h, factor), codes)}
+
+
+def in_units(objective: AbstractObjective, costs: PyTree, unit: float) -> PyTree:
+    """Costs of data that were divided by a unit, in the units of the data; infinite where the
+    precision cannot hold them."""
+    if unit == 1:
+        return costs
+    return jax.tree.map(lambda c: _times(c, unit**objective.degree), costs)
+
+
+def restored(objective: AbstractObjective, found: Any, unit: float) -> Any:
+    """A `Fit` of data that were divided by a unit, in the units of the data."""
+    if unit == 1:
+        return found
+    blocks, costs = with_codes(found.blocks, unit), in_units(objective, found.costs, unit)
+    trace = {**found.trace, "cost": in_units(objective, found.trace["cost"], unit)}
+    return eqx.tree_at(lambda f: (f.blocks, f.costs, f.trace), found, (blocks, costs, trace))
+
+
+def _mean(x: Array | np.ndarray) -> float:
+    """Mean of values whose sum may be infinite: then of the largest value, which is as large."""
+    if isinstance(x, np.ndarray) or x.is_fully_addressable:
+        x = np.asarray(x)
+    with np.errstate(over="ignore"):
+        mean = float(x.mean())
+    return mean if math.isfinite(mean) else float(x.max())
+
+
+def _times(x: Any, factor: float) -> Any:
+    with np.errstate(over="ignore"):
+        return x * np.asarray(factor, x.dtype)
