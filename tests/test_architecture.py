@@ -9,15 +9,9 @@ from pathlib import Path
 import pytest
 
 import bcnmf_jax as bj
+from tests.core import CORE
 
 ROOT = Path(bj.__file__).parent
-CORE = (
-    "split", "losses", "penalties", "terms", "chunks", "memory", "checks", "data", "sharding",
-    "objective", "change", "init", "solvers", "gradient", "diagnostics", "fit", "transform",
-    "objectives", "sweep", "segments", "json_text",
-    "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "sample", "stream",
-    "stream_read", "deflation", "transitions", "residual", "quasi_newton", "exact", "projection",
-)  # fmt: skip
 CORE_PACKAGES = {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy"}
 # Each layer may import those before it.
 LAYERS = [
