@@ -1,15 +1,19 @@
 # Everything a clone needs: Python 3.11 or newer, make and git.
 #   make setup PYTHON=python3.12     another interpreter
 #   make test ARGS="-k losses"       arguments for pytest
+#   make setup CONSTRAINTS=          the newest versions, not those that the suite last passed on
 #   make test WORKERS=8              more test processes (each takes about one core and 1 GB)
 
 PYTHON ?= python3
 OLDEST_PYTHON ?= python3.11
+# Empty for whatever resolves, where a version has no build for your Python or system.
+CONSTRAINTS ?= constraints.txt
 ARGS ?=
 WORKERS ?= 2
 
 VENV := .venv
 OLDEST := .venv-oldest
+NEWEST := .venv-newest
 PY := $(VENV)/bin/python
 # All that tests, experiments and the command line import.
 EXTRAS := bio,genesets,experiments,cli
@@ -20,19 +24,31 @@ SOURCES := bcnmf_jax experiments benchmarks tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup browser demo test test-all test-oldest lint types parity bench paper docs dist clean
+.PHONY: help setup constraints browser demo test test-all test-as-shipped test-newest test-oldest lint types parity bench paper docs dist clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/installed ## create .venv with the package and everything that the targets below import
 
 # The stamps are written last, so that an interrupted install is done again.
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
 	  "Python 3.11 or newer is needed; '$(PYTHON)' is not: make setup PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PY) $(PIP_INSTALL) -e '.[$(EXTRAS),dev]'
+	$(PY) $(PIP_INSTALL) $(CONSTRAINTS:%=-c %) -e '.[$(EXTRAS),dev]'
+	@touch $@
+
+# To be run where the suite has passed: after `make test`, or with VENV=.venv-newest after
+# `make test-newest`. Names and versions alone.
+constraints: ## write constraints.txt, the versions installed in .venv (or VENV=...)
+	@{ echo "# Versions that the suite has passed on, by make constraints; make setup installs these."; \
+	  $(PY) -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==[^ ;@]+$$'; } > $@.part
+	@mv $@.part $@.txt
+
+$(NEWEST)/installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python $(PIP_INSTALL) -e '.[$(EXTRAS),test]'
 	@touch $@
 
 $(OLDEST)/installed: pyproject.toml constraints-oldest.txt
@@ -62,6 +78,16 @@ test: setup ## the test suite without the slow tests
 
 test-all: setup ## the test suite with the slow tests
 	$(PY) -m pytest -n $(WORKERS) -m "not gpu" $(ARGS)
+
+# As users run it: the suite otherwise compiles without optimisation, which saves most of its time.
+test-as-shipped: setup ## the test suite at XLA's own level of optimisation
+	BCNMF_TEST_OPTIMISED=1 $(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+# Installed anew each time: what resolves changes from day to day.
+test-newest: ## the test suite on the newest versions that resolve, in .venv-newest
+	rm -f $(NEWEST)/installed
+	$(MAKE) $(NEWEST)/installed
+	$(NEWEST)/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
 test-oldest: $(OLDEST)/installed ## the test suite on the declared lower bounds, in .venv-oldest
 	$(OLDEST)/bin/python -m pytest -n $(WORKERS) $(ARGS)
@@ -101,5 +127,5 @@ dist: setup ## wheel and sdist in dist/, the wheel tried in an empty environment
 	cd build && empty/bin/bcnmf --help 2>&1 | grep "pip install 'bcnmf_jax\[cli\]'"
 
 clean: ## remove environments, caches and build output (recorded rows, tables and figures stay)
-	rm -rf $(VENV) $(OLDEST) build dist docs/_build docs/api/generated *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(NEWEST) build dist docs/_build docs/api/generated *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -114,7 +114,7 @@ def read(
     }
     if not any(isinstance(a, Rows) for a in jax.tree.leaves(data, is_leaf=is_rows)):
         check_features(built, lambda r: r.x.shape[1], _summary)
-    dtype = jnp.result_type(*jax.tree.leaves(built))
+    dtype = np.result_type(*(a.dtype for a in jax.tree.leaves(built)))
     return jax.tree.map(lambda a: a.astype(dtype), built)
 
 

@@ -59,12 +59,12 @@ def residual_rows(
     scale = jnp.ones_like(fitted[0])
     if type(loss) is not Frobenius:
         scale = jnp.sqrt(jnp.maximum(fitted.mean(0), jnp.finfo(fitted.dtype).eps))
-    residual = residual / scale
+    residual = residual / scale[None]
     drawn = jax.random.normal(key, (fitted.shape[1], count), fitted.dtype)
     again = lambda _, v: jnp.linalg.qr(residual.T @ (residual @ v))[0]  # noqa: E731
     space = lax.fori_loop(0, ROUNDS, again, jnp.linalg.qr(drawn)[0])
     turn = jnp.linalg.svd(residual @ space, full_matrices=False)[2]
-    vectors = turn @ space.T * scale
+    vectors = turn @ space.T * scale[None]
     halves = jnp.maximum(jnp.concatenate([vectors, -vectors]), 0)
     # A little everywhere: multiplicative updates move no zero.
     halves = halves + 1e-2 * halves.mean(1, keepdims=True)

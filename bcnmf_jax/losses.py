@@ -14,7 +14,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from bcnmf_jax.split import Split, known, number, shown
+from bcnmf_jax.split import Number, Split, known, number, shown
 
 
 def _weigh(a: Array, v: Array | None) -> Array:
@@ -290,7 +290,7 @@ class Beta(AbstractLoss):
         If ``b`` is not positive or is 1.
     """
 
-    b: Array = eqx.field(converter=number)
+    b: Number = eqx.field(converter=number)
     eps: float = eqx.field(default=1e-16, static=True)
 
     def __check_init__(self):
@@ -337,7 +337,7 @@ class NegativeBinomial(AbstractLoss):
         If a dispersion is not positive.
     """
 
-    dispersion: Array = eqx.field(converter=number)
+    dispersion: Number = eqx.field(converter=number)
     eps: float = eqx.field(default=1e-16, static=True)
 
     def __check_init__(self):

@@ -318,10 +318,9 @@ def canonical(objective: AbstractObjective, blocks: Blocks, within: float = 0.0)
     if within:
         keep |= jnp.abs(total - 1) <= within * jnp.finfo(total.dtype).eps
     total = jnp.where(keep, 1, total)
-    codes = {
-        k: jax.tree.map(lambda h: h * total[None], v) for k, v in blocks.items() if k != "basis"
-    }
-    return {"basis": jax.tree.map(lambda w: w / total[:, None], blocks["basis"]), **codes}
+    by_column, by_row = total[None], total[:, None]
+    codes = {k: jax.tree.map(lambda h: h * by_column, v) for k, v in blocks.items() if k != "basis"}
+    return {"basis": jax.tree.map(lambda w: w / by_row, blocks["basis"]), **codes}
 
 
 def hold(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from bcnmf_jax.split import Split, known, number, shown
+from bcnmf_jax.split import Number, Split, known, number, shown
 
 
 class AbstractPenalty(eqx.Module):
@@ -22,7 +22,7 @@ class AbstractPenalty(eqx.Module):
         What one unit of the penalty costs, in the units of the loss.
     """
 
-    weight: eqx.AbstractVar[Array]
+    weight: eqx.AbstractVar[Number]
     block: eqx.AbstractVar[str]
 
     __repr__ = shown
@@ -59,7 +59,7 @@ class L1(AbstractPenalty):
     """``weight * sum |a|``, as scikit-learn defines it: sparser entries."""
 
     block: str = eqx.field(static=True)
-    weight: Array = eqx.field(converter=number)
+    weight: Number = eqx.field(converter=number)
 
     def value(self, a):
         return self.weight.astype(a.dtype) * jnp.sum(a)
@@ -76,7 +76,7 @@ class L2(AbstractPenalty):
     """``weight / 2 * sum a^2``, as scikit-learn defines it: smaller and more even entries."""
 
     block: str = eqx.field(static=True)
-    weight: Array = eqx.field(converter=number)
+    weight: Number = eqx.field(converter=number)
 
     def value(self, a):
         return 0.5 * self.weight.astype(a.dtype) * jnp.sum(a * a)
@@ -106,7 +106,7 @@ class Overlap(AbstractPenalty):
     polynomial in the basis); the other penalties keep the proof that a step raises no cost.
     """
 
-    weight: Array = eqx.field(converter=number)
+    weight: Number = eqx.field(converter=number)
     normalised: bool = eqx.field(default=True, static=True)
     block: str = eqx.field(default="basis", init=False, static=True)
 

@@ -53,9 +53,8 @@ class Memory(eqx.Module):
         bend, sy = jnp.sum(metric[None] * y * y, 1), jnp.sum(s * y, 1)
         length = jnp.sum(s * s / jnp.where(metric > 0, metric, 1)[None], 1)
         # Where the function bends downwards along a move, the move says nothing.
-        good = (jnp.arange(size, dtype=jnp.int32) < self.count) & (
-            sy > 1e-6 * jnp.sqrt(bend * length)
-        )
+        filled = jnp.arange(size, dtype=self.count.dtype) < self.count
+        good = filled & (sy > 1e-6 * jnp.sqrt(bend * length))
         rho = jnp.where(good, 1 / jnp.where(good, sy, 1), 0)
 
         def back(q, pair):

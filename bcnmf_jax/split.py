@@ -11,8 +11,11 @@ import numpy as np
 from jax.core import Tracer  # no other name is public; this module alone imports it
 from jaxtyping import Array
 
+Number = Array | np.ndarray
+"""A swept number, or an array of them: NumPy's as it is built, JAX's under a trace."""
 
-def number(a) -> Array | np.ndarray:
+
+def number(a: Any) -> Number:
     """A swept number, or an array of them, as an array leaf: other values compile nothing.
 
     In double precision, of NumPy, whatever JAX computes in when an objective is built: a number

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Key, PyTree
+from jaxtyping import Array, Key, PyTree
 
 from bcnmf_jax.checks import check_integer
 from bcnmf_jax.fit import Fit, Stop, check_blocks, check_types
@@ -57,7 +57,7 @@ def stream(
     *,
     rank: int | None = None,
     blocks: Blocks | None = None,
-    key: Key | None = None,
+    key: Key[Array, ""] | None = None,
     solver: AbstractAlternating | None = None,
     stop: Stop | None = None,
     chunk_rows: int = CHUNK_ROWS,

@@ -146,14 +146,14 @@ class Term(eqx.Module):
         return jax.tree.map(Split, *halves)
 
 
-def get(blocks: PyTree, path: Path) -> Array:
+def get(blocks: PyTree, path: Path) -> Any:
     """The block at a path."""
     for part in path:
         blocks = blocks[part]
     return blocks
 
 
-def put(blocks: dict, path: Path, value: Array) -> dict:
+def put(blocks: dict, path: Path, value: Any) -> dict:
     """Blocks with the one at a path replaced; the argument is left as it was."""
     return eqx.tree_at(lambda b: get(b, path), blocks, value)
 

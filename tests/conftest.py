@@ -3,9 +3,12 @@
 import gc
 import os
 
-# Most of the suite's time is compilation; results at this level differ by rounding alone.
-# It must be set before JAX starts.
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+# Most of the suite's time is compilation; results at this level differ by rounding alone
+# (`make test-as-shipped` has users' level). It must be set before JAX starts.
+if not os.environ.get("BCNMF_TEST_OPTIMISED"):
+    os.environ["XLA_FLAGS"] = (
+        f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+    )
 
 # No value changes its type or its number of axes unless the code says so, nor in processes that
 # tests start.
@@ -17,6 +20,9 @@ import numpy as np
 import pytest
 
 from tests.compiled import compiled
+from tests.core import check_annotations
+
+check_annotations()
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 import bcnmf_jax as bj
+from tests.core import CORE
 
 ROOT = Path(bj.__file__).parent
+<<<<<<< HEAD
 CORE = (
     "split", "losses", "penalties", "terms", "chunks", "memory", "checks", "data", "sharding",
     "objective", "scale", "change", "init", "solvers", "gradient", "diagnostics", "fit",
@@ -18,6 +20,8 @@ CORE = (
     "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "sample", "stream",
     "stream_read", "deflation", "transitions", "residual", "quasi_newton", "exact", "projection",
 )  # fmt: skip
+=======
+>>>>>>> suite
 CORE_PACKAGES = {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy"}
 # Each layer may import those before it.
 LAYERS = [

@@ -3,7 +3,6 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
 
 from bcnmf_jax.checks import check_integer
 from bcnmf_jax.fit import Stop, run
@@ -14,7 +13,7 @@ from bcnmf_jax.objectives.contrastive import Contrastive, backgrounds, check_alp
 from bcnmf_jax.objectives.nmf import NMF
 from bcnmf_jax.penalties import AbstractPenalty
 from bcnmf_jax.solvers import default_solver
-from bcnmf_jax.split import number
+from bcnmf_jax.split import Number, number
 from bcnmf_jax.terms import Rows
 from bcnmf_jax.transform import solve_codes
 
@@ -43,7 +42,7 @@ class BackgroundFirst(AbstractObjective):
     """
 
     background_rank: int = eqx.field(static=True)
-    alpha: Array = eqx.field(default=0.0, converter=number)
+    alpha: Number = eqx.field(default=0.0, converter=number)
     loss: AbstractLoss = eqx.field(default_factory=Frobenius)
     penalties: tuple[AbstractPenalty, ...] = ()
 

@@ -3,12 +3,11 @@
 from typing import Any, ClassVar
 
 import equinox as eqx
-from jaxtyping import Array
 
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.penalties import AbstractPenalty, Overlap
-from bcnmf_jax.split import number
+from bcnmf_jax.split import Number, number
 from bcnmf_jax.terms import Term
 
 
@@ -27,7 +26,7 @@ class CombinedBasis(AbstractObjective):
     penalties : tuple of AbstractPenalty
     """
 
-    overlap: Array = eqx.field(default=1.0, converter=number)
+    overlap: Number = eqx.field(default=1.0, converter=number)
     loss: AbstractLoss = eqx.field(default_factory=Frobenius)
     normalised: bool = eqx.field(default=True, static=True)
     penalties: tuple[AbstractPenalty, ...] = ()

@@ -10,7 +10,7 @@ from jaxtyping import Array
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.penalties import AbstractPenalty
-from bcnmf_jax.split import known, number
+from bcnmf_jax.split import Number, known, number
 from bcnmf_jax.terms import Rows, Term
 
 
@@ -22,7 +22,7 @@ def backgrounds(data) -> list[tuple[tuple, Rows]]:
     return [(("background",), found)]
 
 
-def check_alpha(alpha: Array) -> None:
+def check_alpha(alpha: Number) -> None:
     """Raise ValueError unless every contrast is finite and at least 0."""
     value = known(alpha)
     if value is not None and not ((value >= 0) & np.isfinite(value)).all():
@@ -63,7 +63,7 @@ class Contrastive(AbstractObjective):
     """
 
     subtractive: ClassVar[bool] = True
-    alpha: Array = eqx.field(default=1.0, converter=number)
+    alpha: Number = eqx.field(default=1.0, converter=number)
     loss: AbstractLoss = eqx.field(default_factory=Frobenius)
     penalties: tuple[AbstractPenalty, ...] = ()
 

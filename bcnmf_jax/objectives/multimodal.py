@@ -10,7 +10,7 @@ from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.objectives.contrastive import check_alpha
 from bcnmf_jax.penalties import AbstractPenalty
-from bcnmf_jax.split import number
+from bcnmf_jax.split import Number, number
 from bcnmf_jax.terms import Term
 
 
@@ -34,7 +34,7 @@ class Multimodal(AbstractObjective):
     penalties : tuple of AbstractPenalty
     """
 
-    alpha: Array = eqx.field(default=1.0, converter=number)
+    alpha: Number = eqx.field(default=1.0, converter=number)
     loss: AbstractLoss | dict[str, AbstractLoss] = eqx.field(default_factory=Frobenius)
     penalties: tuple[AbstractPenalty, ...] = ()
 

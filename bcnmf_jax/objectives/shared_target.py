@@ -4,14 +4,13 @@ from functools import partial
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array
 
 from bcnmf_jax.checks import check_integer
 from bcnmf_jax.losses import AbstractLoss, Frobenius
 from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.objectives.contrastive import backgrounds, check_alpha, per_background
 from bcnmf_jax.penalties import AbstractPenalty
-from bcnmf_jax.split import number
+from bcnmf_jax.split import Number, number
 from bcnmf_jax.terms import Term
 
 
@@ -39,7 +38,7 @@ class SharedTarget(AbstractObjective):
     """
 
     shared_rank: int = eqx.field(static=True)
-    alpha: Array = eqx.field(default=0.0, converter=number)
+    alpha: Number = eqx.field(default=0.0, converter=number)
     loss: AbstractLoss = eqx.field(default_factory=Frobenius)
     penalties: tuple[AbstractPenalty, ...] = ()
 
