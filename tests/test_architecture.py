@@ -12,9 +12,9 @@ import bcnmf_jax as bj
 
 ROOT = Path(bj.__file__).parent
 CORE = (
-    "split", "losses", "penalties", "terms", "chunks", "memory", "checks", "data", "sharding",
-    "objective", "scale", "change", "init", "solvers", "gradient", "diagnostics", "fit",
-    "transform", "objectives", "sweep", "segments", "json_text",
+    "split", "losses", "penalties", "terms", "chunks", "memory", "summary", "checks", "data",
+    "sharding", "objective", "scale", "change", "init", "solvers", "gradient", "diagnostics",
+    "fit", "transform", "objectives", "sweep", "segments", "json_text",
     "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "sample", "stream",
     "stream_read", "deflation", "transitions", "residual", "quasi_newton", "exact", "projection",
 )  # fmt: skip
