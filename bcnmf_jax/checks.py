@@ -5,13 +5,15 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bcnmf_jax.split import traced
+
+from bcnmf_jax.summary import Summary, scaled_alone
 
 
 class DataWarning(UserWarning):
@@ -24,14 +26,6 @@ class ConstantFeatureWarning(DataWarning):
 
 class ScaleWarning(DataWarning):
     """A background on another scale or depth than the target."""
-
-
-class Summary(NamedTuple):
-    """Lowest and highest value of every feature, and the mean of all values."""
-
-    low: np.ndarray
-    high: np.ndarray
-    mean: float
 
 
 SCALE_RATIO = 10.0
@@ -238,13 +232,22 @@ def _warn(x: Summary, y: Summary, name: str) -> None:
             f"{int(same.sum())} of {same.size} features are constant over target and {name}; "
             "they carry nothing and can be dropped",
             ConstantFeatureWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
-    ratio = y.mean / x.mean
+    ratio = float(y.mean.mean()) / float(x.mean.mean())
+    for (a, b), (one, other) in (((x, y), ("target", name)), ((y, x), (name, "target"))):
+        if sign := scaled_alone(a, b):
+            warnings.warn(
+                f"every {sign} in the {one}, and not in the {other}, as if one had been scaled "
+                "without the other; do to both what is done to one (in a pipeline: "
+                "transform_input=['background'])",
+                ScaleWarning,
+                stacklevel=6,
+            )
     if not 1 / SCALE_RATIO < ratio < SCALE_RATIO:
         warnings.warn(
             f"the mean of {name} is {ratio:.3g} times the target's; alpha multiplies a sum over "
             "the background, so bring both to one scale or depth first",
             ScaleWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

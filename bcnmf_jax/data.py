@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from bcnmf_jax.checks import (
-    Summary,
     check_array,
     check_features,
     check_filled,
@@ -21,6 +20,7 @@ from bcnmf_jax.checks import (
 )
 from bcnmf_jax.memory import owned
 from bcnmf_jax.split import known, traced
+from bcnmf_jax.summary import Summary, summary
 from bcnmf_jax.terms import Rows, is_rows
 
 
@@ -177,5 +177,4 @@ def _nested(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Any:
 def _summary(rows: Rows) -> Summary | None:
     if traced(rows.x):
         return None
-    x = np.asarray(rows.x)
-    return Summary(x.min(0), x.max(0), float(x.mean()))
+    return summary(np.asarray(rows.x))

@@ -147,8 +147,12 @@ class AbstractLoss(eqx.Module):
     @property
     def bounded(self) -> bool:
         """Whether the misfit stays finite where the reconstruction vanishes: what makes the cost
-        of a contrast bounded below."""
+        of a contrast bounded below. Is read before a program is traced."""
         return False
+
+    def of_features(self, index: Array) -> "AbstractLoss":
+        """The loss of some features alone, for one that has a value for each."""
+        return self
 
     @property
     def null_rank(self) -> int:
@@ -348,13 +352,28 @@ class NegativeBinomial(AbstractLoss):
                 "for no overdispersion use KL()"
             )
 
+    def _size(self, x):
+        d = self.dispersion
+        if d.ndim and d.shape[-1] not in (1, x.shape[-1]):
+            raise ValueError(
+                f"NegativeBinomial(dispersion) has {d.shape[-1]} values for {x.shape[-1]} "
+                "features; give one, or one for each"
+            )
+        return 1 / d.astype(x.dtype)
+
+    def of_features(self, index):
+        d = self.dispersion
+        if d.ndim == 0 or d.shape[-1] == 1:
+            return self
+        return eqx.tree_at(lambda loss: loss.dispersion, self, jnp.asarray(d)[..., index])
+
     def deviance(self, x, mu):
-        r = 1 / self.dispersion.astype(x.dtype)
+        r = self._size(x)
         # log1p: for small dispersion both terms are large against their difference
         return _xlog_ratio(x, mu) - (x + r) * jnp.log1p((x - mu) / (mu + r))
 
     def halves(self, x, mu):
-        r = 1 / self.dispersion.astype(x.dtype)
+        r = self._size(x)
         return Split((x + r) / (mu + r), x / mu)
 
     @property

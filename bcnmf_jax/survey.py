@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from bcnmf_jax.checks import (
-    Summary,
     check_features,
     check_filled,
     check_form,
@@ -27,6 +26,7 @@ from bcnmf_jax.chunks import scan_rows
 from bcnmf_jax.objective import AbstractObjective
 from bcnmf_jax.scale import unit_of
 from bcnmf_jax.sources import CHUNK_ROWS, Reader, Stacked, Times, chunk_size
+from bcnmf_jax.summary import Summary
 from bcnmf_jax.terms import Rows
 
 
@@ -176,8 +176,8 @@ def survey(
             if isinstance(part, dict):
                 check_samples({k: p.shape[0] for k, p in part.items()}, name)
     if not all(map(is_known, jax.tree.leaves(data, is_leaf=is_known))):
-        mean = lambda k: float(k.total.sum() / np.prod(k.shape))  # noqa: E731
-        check_features(built, lambda k: k.shape[1], lambda k: Summary(k.low, k.high, mean(k)))
+        facts = lambda k: Summary(k.low, k.high, k.total / k.shape[0], k.sums)  # noqa: E731
+        check_features(built, lambda k: k.shape[1], facts)
     return built
 
 

@@ -126,3 +126,20 @@ def test_beta_refuses(bad):
 def test_negative_binomial_refuses():
     with pytest.raises(ValueError, match="dispersion"):
         bj.NegativeBinomial(np.array([0.1, 0.0]))
+
+
+@pytest.mark.parametrize("loss", [*LOSSES.values(), bj.NegativeBinomial(np.arange(1.0, 8) / 7)])
+def test_of_some_features(loss):
+    x, h, w = chunk(0)
+    some, mu = jnp.asarray([5, 0, 2]), h @ w
+    want = loss.deviance(x, mu)[:, some]
+    found = jax.jit(lambda i: loss.of_features(i).deviance(x[:, i], mu[:, i]))(some)
+    np.testing.assert_allclose(found, want, rtol=1e-12)
+    assert type(loss.of_features(some)) is type(loss)
+
+
+def test_a_dispersion_per_feature_of_other_features():
+    x, h, w = chunk(0)
+    for call in (bj.NegativeBinomial(np.ones(5)).value, bj.NegativeBinomial(np.ones(5)).stats):
+        with pytest.raises(ValueError, match="5 values for 7 features; give one"):
+            call(x, h, w)

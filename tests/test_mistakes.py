@@ -48,10 +48,10 @@ PARAMETERS = {
     "unknown objective": ({"objective": "cpca"}, "objective .. 'nmf' .. found 'cpca'"),
     "unknown way with NaN": ({"missing": "drop"}, "missing .. 'mask' .. found 'drop'"),
     "restarts a truth value": ({"n_restarts": True}, "n_restarts .. integer .. True"),
-    "no step": ({"max_iter": 0}, "max_iter .. at least 1 .. found 0"),
+    "no step": ({"max_iter": 0}, "max_iter .. from 1 to .. found 0"),
     "tol NaN": ({"tol": np.nan}, "tol .. at least 0 .. found nan"),
     "no background component": ({"n_background_components": 0}, "n_background_components .. 0"),
-    "seed a word": ({"random_state": "lucky"}, "lucky .. seed"),
+    "seed a word": ({"random_state": "lucky"}, "random_state .. integer .. lucky"),
 }
 ARRAYS = {
     "X with NaN": ({"X": put(np.nan)}, ValueError, "X has 1 values .. NaN .. missing='mask'"),

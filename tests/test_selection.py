@@ -204,6 +204,32 @@ def test_too_little_to_tell(programs):
     assert few.outcome == "no power" and few.table == () and "are needed" in few.reasons[0]
 
 
+LATER = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("loss", "objective"),
+    [
+        pytest.param(bj.Frobenius(), "contrastive", id="frobenius", marks=LATER),
+        pytest.param(bj.KL(), "contrastive", id="kl", marks=LATER),
+        pytest.param(bj.Beta(1.5), "contrastive", id="beta 1.5"),
+        pytest.param(bj.Beta(0.5), "contrastive", id="beta 0.5", marks=LATER),
+        pytest.param(bj.NegativeBinomial(0.3), "background_first", id="nb", marks=LATER),
+        pytest.param(bj.NegativeBinomial(np.linspace(0.1, 0.6, 12)), "sequential", id="nb each"),
+    ],
+)
+def test_a_choice_with_every_loss(loss, objective):
+    rng = np.random.default_rng(0)
+    basis = rng.gamma(0.5, 1, (3, 12))
+    x, y = (rng.poisson(4 * rng.gamma(0.5, 1, (n, 3)) @ basis + 0.5) for n in (60, 70))
+    found = bj.select(
+        {"target": x, "background": y}, loss=loss, objectives=[objective], alphas=[0.5],
+        ranks=[1], background_ranks=[2], splits=2,
+    )  # fmt: skip
+    (row,) = found.table
+    assert np.isfinite([row[k] for k in ("net", "x_explained", "y_explained", "stability")]).all()
+
+
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [({"objectives": ["nmf"]}, "objectives must be among"), ({"ranks": []}, "ranks must be"),

@@ -34,7 +34,7 @@ STARTS = 2
 KINDS = ("sequential", "background_first", "shared_target", "contrastive")
 
 
-def make(kind: str, alpha: Array, loss: AbstractLoss, background_rank: int) -> AbstractObjective:
+def make(kind: str, alpha: float, loss: AbstractLoss, background_rank: int) -> AbstractObjective:
     """The objective of a kind; bounded below for every loss."""
     if kind == "shared_target":
         return SharedTarget(shared_rank=background_rank, alpha=alpha, loss=loss)
@@ -146,33 +146,34 @@ def explained(
         Perry 2009). ``thinned``: the same on one half of the counts with codes from the other
         (count thinning, Neufeld et al. 2024); NaN without counts. ``dead``: dead features.
     """
-    plain, rows = NMF(loss), held.rows
+    rows, (read, predicted) = held.rows, halves
     total = rows.x.sum(0) if rows.v is None else (rows.x * rows.v).sum(0)
     counts = jnp.all(rows.x == jnp.round(rows.x)) & jnp.any(rows.x > 1)
 
-    def fitted(x, basis, near):
-        return solve_codes(plain, {"target": Rows(x, rows.v)}, basis, SETTLED, near)
+    some_loss, rest_loss = map(loss.of_features, halves)
 
-    def share(rows, codes, basis):
-        term = plain.terms({"target": rows})[0]
+    def fitted(loss, x, basis, near):
+        return solve_codes(NMF(loss), {"target": Rows(x, rows.v)}, basis, SETTLED, near)
+
+    def share(loss, rows, codes, basis):
+        term = NMF(loss).terms({"target": rows})[0]
         found = misfits([term], {"target": codes["target"], "basis": basis})[0]
         return 1 - found / null_misfit(term)
 
     def one(near, own):
         basis = jnp.concatenate([own, frozen])
-        read, predicted = halves
-        codes = fitted(rows.x, basis, near.get("whole"))
-        some = fitted(rows.x[:, read], basis[:, read], near.get("some"))
+        codes = fitted(loss, rows.x, basis, near.get("whole"))
+        some = fitted(some_loss, rows.x[:, read], basis[:, read], near.get("some"))
         solved = {"whole": codes, "some": some}
         thinned = jnp.asarray(jnp.nan, basis.dtype)
         if held.thinned is not None:
-            solved["half"] = fitted(held.thinned[0].x, basis, near.get("half"))
-            thinned = share(held.thinned[1], solved["half"], basis)
+            solved["half"] = fitted(loss, held.thinned[0].x, basis, near.get("half"))
+            thinned = share(loss, held.thinned[1], solved["half"], basis)
         weighed = codes["target"] if rows.v is None else codes["target"] * rows.v
         rest = Rows(rows.x[:, predicted], rows.v)
         return solved, {
-            "explained": share(rows, codes, basis),
-            "crossed": share(rest, some, basis[:, predicted]),
+            "explained": share(loss, rows, codes, basis),
+            "crossed": share(rest_loss, rest, some, basis[:, predicted]),
             "thinned": thinned,
             "dead": dead_features(total, weighed.sum(0) @ basis, counts),
         }
@@ -186,8 +187,8 @@ def explained(
 @eqx.filter_jit
 def evaluate(
     kind: str,
-    alpha: Array,
-    loss: AbstractLoss,
+    objective: Any,
+    bounded: bool,
     widest: int,
     frozen: Array,
     background: Rows,
@@ -197,10 +198,11 @@ def evaluate(
     halves: tuple[Array, Array],
     key: Key[Array, ""],
 ) -> tuple[Array, dict[str, Array], Any]:
-    """Components from ``train``, and what they explain of ``test`` and of ``other`` rows."""
-    objective = make(kind, alpha, loss, frozen.shape[0])
+    """Components from ``train``, and what they explain of ``test`` and of ``other`` rows, for the
+    objective of a kind and whether its loss is bounded."""
+    loss = objective.loss
     data = {"target": train, "background": background}
-    if not loss.bounded:
+    if not bounded:
         # A feature that a part of the background lacks would cost all that it has in the target.
         mean = train.x.mean(0) + background.x.mean(0)
         frozen = (1 - FLOOR) * frozen + FLOOR * frozen.sum(1, keepdims=True) * mean / mean.sum()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bcnmf_jax.losses import AbstractLoss
 from bcnmf_jax.objectives import NMF
 from bcnmf_jax.selection.folds import Fold, Part
-from bcnmf_jax.selection.heldout import HeldOut, cross_validate, evaluate, fold_background
+from bcnmf_jax.selection.heldout import HeldOut, cross_validate, evaluate, fold_background, make
 from bcnmf_jax.selection.thinning import Counts
 from bcnmf_jax.terms import Rows
 from bcnmf_jax.transform import transform
@@ -79,8 +79,9 @@ class Work:
         """Components from the first of two sets of rows, and what they explain of the second and of
         ``other`` rows, beside a basis of the background."""
         train, test = sets
+        made = make(kind, alpha, self.loss, len(frozen))
         found = evaluate(
-            kind, jnp.asarray(alpha, self.x.dtype), self.loss, widest, frozen,
+            kind, made, self.loss.bounded, widest, frozen,
             self.rows(self.y, self.parts[split].basis), train, test, other, self.halves,
             self.own(split, 2),
         )  # fmt: skip
