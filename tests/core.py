@@ -5,8 +5,8 @@ from jaxtyping import install_import_hook
 
 CORE = (
     "split", "losses", "penalties", "terms", "chunks", "memory", "checks", "data", "sharding",
-    "objective", "scale", "change", "init", "solvers", "gradient", "diagnostics", "fit", "transform",
-    "objectives", "sweep", "segments", "json_text",
+    "objective", "scale", "change", "init", "solvers", "gradient", "diagnostics", "fit",
+    "transform", "objectives", "sweep", "segments", "json_text",
     "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "sample", "stream",
     "stream_read", "deflation", "transitions", "residual", "quasi_newton", "exact", "projection",
 )  # fmt: skip

@@ -12,16 +12,6 @@ import bcnmf_jax as bj
 from tests.core import CORE
 
 ROOT = Path(bj.__file__).parent
-<<<<<<< HEAD
-CORE = (
-    "split", "losses", "penalties", "terms", "chunks", "memory", "summary", "checks", "data",
-    "sharding", "objective", "scale", "change", "init", "solvers", "gradient", "diagnostics",
-    "fit", "transform", "objectives", "sweep", "segments", "json_text",
-    "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "sample", "stream",
-    "stream_read", "deflation", "transitions", "residual", "quasi_newton", "exact", "projection",
-)  # fmt: skip
-=======
->>>>>>> suite
 CORE_PACKAGES = {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy"}
 # Each layer may import those before it.
 LAYERS = [
