@@ -29,6 +29,10 @@ class _Positive(eqx.Module):
         return jnp.exp(theta) if self.kind == "log" else theta
 
 
+LOWEST = 0.01
+"""Share of its row's mean to which unconstrained entries are raised at the start."""
+
+
 class Optax(AbstractSolver):
     """Any optax transformation, as simultaneous gradient steps of every block on its own cost.
 
@@ -78,7 +82,13 @@ class Optax(AbstractSolver):
         }
         blocks, _, _ = MU(chunk=self.chunk).codes(objective, data, blocks)
         to = _Positive(self.parametrisation).to
-        floor = lambda a, on: jnp.where(on, jnp.maximum(a, jnp.finfo(a.dtype).tiny), 1)  # noqa: E731
+        # Far down a softplus or a logarithm the slope vanishes, and a zero would stay.
+        share = 0 if self.parametrisation == "projected" else LOWEST
+
+        def floor(a, on):
+            low = jnp.maximum(share * a.mean(1, keepdims=True), jnp.finfo(a.dtype).tiny)
+            return jnp.where(on, jnp.maximum(a, low), 1)
+
         theta = jax.tree.map(lambda a, on: to(floor(a, on)), blocks, live)
         return theta, live, self.transform.init(theta)
 

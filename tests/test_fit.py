@@ -331,3 +331,55 @@ def test_several_backgrounds_sweep_their_own_alphas(counts):
     )  # fmt: skip
     assert s.diagnostics["y_explained"].shape == (2, 1, 2, 2)
     assert [g.shape[-2] for g in s.blocks["background"]] == [10, 20]
+
+
+class Careless(bj.AbstractSolver):
+    """Moves every row of the basis, and normalises none."""
+
+    def init(self, objective, data, blocks):
+        return ()
+
+    def step(self, objective, data, blocks, state):
+        return {**blocks, "basis": blocks["basis"] * 1.5 + 0.01}, state
+
+
+def test_the_loop_keeps_what_a_solver_forgets(counts):
+    objective = bj.BackgroundFirst(2)
+    start = bj.init(objective, counts, 2, KEY)
+    f = bj.fit(objective, counts, start, solver=Careless(), stop=bj.Stop(max_steps=20))
+    np.testing.assert_array_equal(f.blocks["basis"][2:], start["basis"][2:])
+    np.testing.assert_allclose(f.blocks["basis"][:2].sum(1), 1, rtol=1e-5)
+    # What moved from the basis to the codes of a row left its reconstruction as the solver had it.
+    assert (np.asarray(f.blocks["target"][:, :2]) > np.asarray(start["target"][:, :2])).any()
+
+
+def test_beyond_frozen_components_the_part_that_moves_counts(x64, counts):
+    objective = bj.BackgroundFirst(3, alpha=0.5)
+    start = bj.init(objective, counts, 2, KEY)
+    ends = [
+        bj.fit(objective, counts, start, stop=bj.Stop(tol=0.0, max_steps=n)).blocks
+        for n in (10, 20)
+    ]
+    changes = []
+    for name in ("target", "background"):
+        for count in (2, 5):
+            one, two = (f[name][:, :count] @ f["basis"][:count] for f in ends)
+            changes.append(np.linalg.norm(two - one) / np.linalg.norm(one))
+    stop = bj.Stop(tol=0.0, max_steps=20)
+    found = bj.fit(objective, counts, start, stop=stop).trace["change"][1]
+    np.testing.assert_allclose(found, max(changes), rtol=1e-6)
+    assert max(changes) > 2 * max(changes[1], changes[3])  # what all components show
+
+
+def test_updates_leave_zeros_that_the_slope_would_raise(x64, counts):
+    objective, data = bj.NMF(), {"target": counts["target"]}
+    start = bj.init(objective, data, 3, KEY)
+    codes = np.array(start["target"])
+    codes[::2, 1] = 0
+    stop = bj.Stop(tol=0.0, max_steps=200)
+    full, cut = (
+        bj.fit(objective, data, {**start, "target": h}, solver=bj.MU(), stop=stop)
+        for h in (start["target"], codes)
+    )
+    assert (cut.blocks["target"][::2, 1] > 0).mean() > 0.5
+    assert cut.costs["target"] < 1.02 * full.costs["target"]
