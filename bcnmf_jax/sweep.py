@@ -85,7 +85,7 @@ def sweep(
     make: Callable[..., AbstractObjective],
     data: dict,
     *,
-    alphas: Sequence[float] | Array | np.ndarray,
+    alphas: Sequence[float | Sequence[float]] | Array | np.ndarray,
     ranks: Sequence[int] | Array | np.ndarray,
     keys: Key[Array, " restarts"],
     loss: AbstractLoss | None = None,
