@@ -221,7 +221,7 @@ class Frobenius(AbstractLoss):
         if isinstance(kept, Split):
             return super().rescale(kept, d, powers)
         hx, hh = kept
-        return hx * d[:, None], hh * d[:, None] * d
+        return hx * d[:, None], hh * d[:, None] * d[None]
 
     @property
     def degree(self):

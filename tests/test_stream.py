@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 import pytest
 import scipy.sparse as sp
 
@@ -147,7 +148,7 @@ def test_rows_that_fill_up_a_chunk_add_exactly_nothing(x64, loss):
         ({"mode": "online", "updates_per_epoch": 0}, ValueError, "updates_per_epoch"),
         ({"mode": "online", "start_rows": -1}, ValueError, "start_rows"),
         ({"mode": "online", "solver": bj.MU(extrapolation=0.5)}, ValueError, "extrapolation"),
-        ({"solver": bj.Optax(None)}, TypeError, "MU"),  # pyright: ignore
+        ({"solver": bj.Optax(optax.sgd(1e-3))}, TypeError, "MU"),
         ({"rank": None, "blocks": {"basis": np.ones((2, 5))}}, ValueError, "features"),
     ],
 )
