@@ -1,6 +1,7 @@
 """Coordinate descent, the choice of a solver, and what online passes remember."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import nnls
