@@ -104,7 +104,7 @@ def test_what_is_remembered_holds_at_the_basis_it_was_taken_at(x64, loss, pays):
     kept = term.remember(term.stats(rows, h, w), w)
     same(term.recall(kept, w), term.stats(rows, h, w), 1e-12)
     moved = term.recall(term.rescale(kept, d), w / d[:, None])
-    same(moved, term.stats(rows, h * d, w / d[:, None]), 1e-12)
+    same(moved, term.stats(rows, h * d[None], w / d[:, None]), 1e-12)
 
 
 def counts(rng, n, basis):
