@@ -87,7 +87,7 @@ def sweep(
     *,
     alphas: Sequence[float | Sequence[float]] | Array | np.ndarray,
     ranks: Sequence[int] | Array | np.ndarray,
-    keys: Key[Array, " restarts"],
+    keys: Key[Array, " restarts"] | Sequence[Key[Array, ""]],
     loss: AbstractLoss | None = None,
     solver: AbstractSolver | None = None,
     stop: Stop | None = None,
