@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -156,8 +156,9 @@ def check_weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax
     return v
 
 
-def check_seen(seen: np.ndarray, name: str, names: Sequence[Any] | None) -> None:
-    """Raise ValueError for features of which a data set has no value; ``names`` are theirs."""
+def check_seen(seen: np.ndarray, name: str, names: Any) -> None:
+    """Raise ValueError for features of which a data set has no value; ``names`` are theirs
+    (a sequence or an array), or None."""
     lost = np.flatnonzero(~seen)
     if len(lost):
         which = [f"{i} ({names[i]!r})" if names is not None else str(i) for i in lost[:5]]

@@ -221,7 +221,7 @@ class Frobenius(AbstractLoss):
         if isinstance(kept, Split):
             return super().rescale(kept, d, powers)
         hx, hh = kept
-        return hx * d[:, None], hh * d[:, None] * d
+        return hx * d[:, None], hh * d[:, None] * d[None]
 
     @property
     def degree(self):
@@ -359,7 +359,7 @@ class NegativeBinomial(AbstractLoss):
                 f"NegativeBinomial(dispersion) has {d.shape[-1]} values for {x.shape[-1]} "
                 "features; give one, or one for each"
             )
-        return 1 / d.astype(x.dtype)
+        return 1 / d.astype(x.dtype)[(None,) * (x.ndim - d.ndim)]
 
     def of_features(self, index):
         d = self.dispersion

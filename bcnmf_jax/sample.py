@@ -48,7 +48,7 @@ def sample(sets: DataSets, rows: int, seed: list[int]) -> Data:
             sizes = ends - starts
             x = np.empty((sizes.sum(), known.shape[1]), sets.dtype)
             for end, size, at in zip(ends, sizes, np.cumsum(sizes), strict=True):
-                fill(known.source, end - size, end, x[at - size : at])
+                fill(known.source, int(end - size), int(end), x[at - size : at])
             if known.weights is None:
                 return Rows(jnp.asarray(x))
             v = [known.weights[start:end] for start, end in zip(starts, ends, strict=True)]

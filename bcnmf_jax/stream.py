@@ -225,7 +225,8 @@ def _width(blocks: Blocks | None) -> int:
 def _given(run: Streamer, known: dict, blocks: Blocks, unit: float) -> State:
     """The state that blocks, in the units of the data, begin; codes that they lack start from row
     totals."""
-    shape = lambda k: Rows(jax.ShapeDtypeStruct(k.shape, run.sets.dtype))  # noqa: E731 # pyright: ignore
+    dtype = run.sets.dtype
+    shape = lambda k: jax.eval_shape(Rows, jax.ShapeDtypeStruct(k.shape, dtype))  # noqa: E731
     shapes = jax.tree.map(shape, known, is_leaf=is_known)
     started = run.begin(blocks["basis"])
     blocks = check_blocks(

@@ -1,7 +1,9 @@
 """The core: its modules, and the check of their annotations while tests run."""
 
+from contextlib import contextmanager
+
 from beartype import BeartypeConf, beartype
-from jaxtyping import install_import_hook
+from jaxtyping import config, install_import_hook
 
 CORE = (
     "split", "losses", "penalties", "terms", "chunks", "memory", "checks", "data", "sharding",
@@ -19,3 +21,13 @@ def check_annotations():
     """Compare every call in the core with its annotations, shapes included; to be called before the
     package is imported."""
     install_import_hook([f"bcnmf_jax.{name}" for name in CORE], "tests.core.check")
+
+
+@contextmanager
+def unchecked():
+    """Where arguments are wrong on purpose, and the package itself is to say so."""
+    config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        config.update("jaxtyping_disable", False)

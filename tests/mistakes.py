@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 from tests.compiled import compiled
+from tests.core import unchecked
 
 SOON = 3
 """Programs that may be compiled before a mistake is found: sums and extremes of what was given."""
@@ -33,7 +34,7 @@ def refused(error, words, *unchanged):
     warns = issubclass(error, Warning)
     expected = pytest.warns(error) if warns else pytest.raises(error)
     started = compiled()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), unchecked():
         if not warns:
             warnings.simplefilter("ignore")
         with expected as caught:

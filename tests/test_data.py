@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse
 
 import bcnmf_jax as bj
+from tests.core import unchecked
 
 GOOD = np.random.default_rng(0).gamma(1, 1, (8, 5))
 
@@ -90,7 +91,7 @@ STRUCTURE = {
 
 @pytest.mark.parametrize(("call", "error", "words"), STRUCTURE.values(), ids=STRUCTURE.keys())
 def test_bad_structure(call, error, words):
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=words), unchecked():
         call()
 
 
@@ -179,7 +180,7 @@ def sweep(**options):
 
 @pytest.mark.parametrize(("call", "words"), PARAMETERS.values(), ids=PARAMETERS.keys())
 def test_bad_parameter(call, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words), unchecked():
         call()
 
 
@@ -220,7 +221,7 @@ def basis_alone():
     ],
 )
 def test_objects_not_names_or_classes(call, words):
-    with pytest.raises(TypeError, match=words):
+    with pytest.raises(TypeError, match=words), unchecked():
         call()
 
 
@@ -233,7 +234,7 @@ def test_frames_must_have_the_same_columns():
 
 
 def test_keys_must_be_keys():
-    with pytest.raises(TypeError, match="keys"):
+    with pytest.raises(TypeError, match="keys"), unchecked():
         sweep(keys=np.arange(3))
 
 

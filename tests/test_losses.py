@@ -104,7 +104,7 @@ def test_limits_agree():
 
 @pytest.mark.parametrize("dispersion", [1e-6, 1e-4, 0.1, 10.0])
 def test_negative_binomial_keeps_its_digits_in_single_precision(dispersion):
-    x, mu = np.array([[3.0, 0.0, 40.0]]), np.array([[3.1, 0.1, 38.0]])
+    x, mu = jnp.array([[3.0, 0.0, 40.0]]), jnp.array([[3.1, 0.1, 38.0]])
     loss = bj.NegativeBinomial(dispersion)
     single = loss.deviance(jnp.asarray(x, jnp.float32), jnp.asarray(mu, jnp.float32))
     np.testing.assert_allclose(single, loss.deviance(x, mu), rtol=5e-3, atol=2e-5)

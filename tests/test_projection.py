@@ -46,7 +46,8 @@ def test_codes_are_optimal_and_the_gap_bounds_what_is_missing(x64, loss, masked)
     group = made.terms({"target": rows})
 
     def misfit(h, i):
-        return float(jnp.sum(v[i] * loss.deviance(x[i], loss.mean(h, w))))
+        mu = loss.mean(jnp.asarray(h), jnp.asarray(w))
+        return float(jnp.sum(v[i] * loss.deviance(jnp.asarray(x[i]), mu)))
 
     def best(i):
         if isinstance(loss, bj.Frobenius):

@@ -1,6 +1,7 @@
 """Coordinate descent, the choice of a solver, and what online passes remember."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import nnls
@@ -97,13 +98,13 @@ def test_codes_are_least_squares(x64, matrix):
 @pytest.mark.parametrize("loss", tables.LOSSES.values(), ids=tables.LOSSES.keys())
 def test_what_is_remembered_holds_at_the_basis_it_was_taken_at(x64, loss, pays):
     rng = np.random.default_rng(0)
-    x, h, w = (rng.gamma(1, 1, s) + 0.1 for s in ((20, 9), (20, 3), (3, 9)))
-    term, d = Term(Rows(x), ("target",), loss, pays), np.array([0.5, 2.0, 3.0])
+    x, h, w = (jnp.asarray(rng.gamma(1, 1, s) + 0.1) for s in ((20, 9), (20, 3), (3, 9)))
+    term, d = Term(Rows(x), ("target",), loss, pays), jnp.array([0.5, 2.0, 3.0])
     rows = term.rows
     kept = term.remember(term.stats(rows, h, w), w)
     same(term.recall(kept, w), term.stats(rows, h, w), 1e-12)
     moved = term.recall(term.rescale(kept, d), w / d[:, None])
-    same(moved, term.stats(rows, h * d, w / d[:, None]), 1e-12)
+    same(moved, term.stats(rows, h * d[None], w / d[:, None]), 1e-12)
 
 
 def counts(rng, n, basis):

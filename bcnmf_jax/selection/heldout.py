@@ -72,7 +72,7 @@ def components(
     if kind == "sequential":
         rows = in_turn(objective, data, frozen, widest, key, None, IN_TURN, STARTS, IN_TURN.looks)
         rows = by_worth(objective.loss, test, rows, frozen)
-        return jnp.tril(jnp.ones((widest, widest), rows.dtype))[:, :, None] * rows
+        return jnp.tril(jnp.ones((widest, widest), rows.dtype))[:, :, None] * rows[None]
     solver = default_solver(objective, data)
 
     def one(index):
