@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from bcnmf_jax.split import traced
-
 from bcnmf_jax.summary import Summary, scaled_alone
 
 
