@@ -22,7 +22,7 @@ from bcnmf_jax.losses import AbstractLoss
 from bcnmf_jax.model_files import Stored
 from bcnmf_jax.parameters import given_loss
 from bcnmf_jax.plan import Plan
-from bcnmf_jax.restarts import Sets
+from bcnmf_jax.restarts import InMemory, Sets
 from bcnmf_jax.selection.selection import Selection
 
 REFERENCE = Stop(tol=1e-4, max_steps=300)
@@ -37,7 +37,9 @@ def reference(background: Any, rank: int, loss: AbstractLoss) -> np.ndarray:
     rows = dense(whole, spread(whole.shape[0], REFERENCE_ROWS))
     plan = Plan("nmf", 0.0, rank, rank, loss)
     # One key for all models, so that they are measured against the same.
-    (found,) = sets({"target": rows}, new=True).fits(plan, jax.random.key(0)[None], REFERENCE)
+    data = sets({"target": rows}, new=True)
+    assert isinstance(data, InMemory)
+    (found,) = data.fits(plan, jax.random.key(0)[None], REFERENCE)
     return np.asarray(found.blocks["basis"])
 
 

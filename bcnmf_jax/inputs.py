@@ -249,7 +249,7 @@ def _unmasked(model: Any, a: Any, name: str) -> Any:
             f"{name} is a masked array that hides {count} values; set missing='mask' to leave them "
             f"out, or pass {name}.filled(value)"
         )
-    return a.astype(np.result_type(a.dtype, np.float32)).filled(np.nan)
+    return np.ma.filled(a.astype(np.result_type(a.dtype, np.float32)), np.nan)
 
 
 def _all_seen(model: Any, given: dict[str, Any]) -> None:

@@ -359,7 +359,7 @@ class NegativeBinomial(AbstractLoss):
                 f"NegativeBinomial(dispersion) has {d.shape[-1]} values for {x.shape[-1]} "
                 "features; give one, or one for each"
             )
-        return 1 / d.astype(x.dtype)[(None,) * (x.ndim - d.ndim)]
+        return 1 / jnp.expand_dims(d.astype(x.dtype), range(x.ndim - d.ndim))
 
     def of_features(self, index):
         d = self.dispersion

@@ -62,10 +62,10 @@ class L1(AbstractPenalty):
     weight: Number = eqx.field(converter=number)
 
     def value(self, a):
-        return self.weight.astype(a.dtype) * jnp.sum(a)
+        return jnp.asarray(self.weight, a.dtype) * jnp.sum(a)
 
     def split(self, a):
-        return Split(jnp.full_like(a, self.weight.astype(a.dtype)), jnp.zeros_like(a))
+        return Split(jnp.full_like(a, jnp.asarray(self.weight, a.dtype)), jnp.zeros_like(a))
 
     @property
     def powers(self):
@@ -79,10 +79,10 @@ class L2(AbstractPenalty):
     weight: Number = eqx.field(converter=number)
 
     def value(self, a):
-        return 0.5 * self.weight.astype(a.dtype) * jnp.sum(a * a)
+        return 0.5 * jnp.asarray(self.weight, a.dtype) * jnp.sum(a * a)
 
     def split(self, a):
-        return Split(self.weight.astype(a.dtype) * a, jnp.zeros_like(a))
+        return Split(jnp.asarray(self.weight, a.dtype) * a, jnp.zeros_like(a))
 
     @property
     def powers(self):
@@ -113,21 +113,21 @@ class Overlap(AbstractPenalty):
     def between(self, a: Array, b: Array) -> Array:
         """Penalty of all pairs of a row of ``a (k, g)`` and a row of ``b (l, g)``, each once."""
         overlaps = self._rows(a)[0] @ self._rows(b)[0].T
-        return self.weight.astype(a.dtype) * jnp.sum(overlaps**2)
+        return jnp.asarray(self.weight, a.dtype) * jnp.sum(overlaps**2)
 
     def between_split(self, a: Array, b: Array) -> tuple[Split, Split]:
         """Its split gradients with respect to ``a`` and ``b``."""
         (u, s), (v, t) = self._rows(a), self._rows(b)
-        g = 2 * self.weight.astype(a.dtype) * (u @ v.T)
+        g = 2 * jnp.asarray(self.weight, a.dtype) * (u @ v.T)
         return self._back(g @ v, u, s), self._back(g.T @ u, v, t)
 
     def value(self, a):
         u = self._rows(a)[0]
-        return 0.5 * self.weight.astype(a.dtype) * jnp.sum(self._pairs(u) ** 2)
+        return 0.5 * jnp.asarray(self.weight, a.dtype) * jnp.sum(self._pairs(u) ** 2)
 
     def split(self, a):
         u, s = self._rows(a)
-        return self._back(2 * self.weight.astype(a.dtype) * (self._pairs(u) @ u), u, s)
+        return self._back(2 * jnp.asarray(self.weight, a.dtype) * (self._pairs(u) @ u), u, s)
 
     @property
     def powers(self):

@@ -28,10 +28,10 @@ def number(a: Any) -> Number:
     return np.array(a, np.float64)
 
 
-def shown(module: eqx.Module) -> str:
+def shown(self: eqx.Module) -> str:
     """A module as text, with the values of its numbers."""
     value = lambda a: a.item() if isinstance(a, np.ndarray) and a.ndim == 0 else a  # noqa: E731
-    return eqx.tree_pformat(jax.tree.map(value, module))
+    return eqx.tree_pformat(jax.tree.map(value, self))
 
 
 def traced(a: Any) -> bool:

@@ -36,6 +36,7 @@ class Summary(NamedTuple):
     length: np.ndarray | None = None
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def summary(x: np.ndarray) -> Summary:
     """The summary of a matrix in memory, without another of its size."""
     mean = x.mean(0, dtype=float)
@@ -46,6 +47,7 @@ def summary(x: np.ndarray) -> Summary:
     )  # fmt: skip
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def scaled_alone(x: Summary, y: Summary) -> str:
     """What is the same of every sample, or of every feature, of ``x`` and is not of ``y``, as a
     scaler leaves it; nothing where there is no such sign."""

@@ -61,7 +61,8 @@ def known(given: ArrayLike, name: str) -> NDArray:
     """Labels of rows, none of which may be missing: they would become a group of their own."""
     values = np.asarray(given)
     if np.ma.isMaskedArray(given):
-        values = np.where(np.ma.getmaskarray(given), None, values.astype(object))
+        values = values.astype(object)
+        values[np.ma.getmaskarray(given)] = None
     lost = sum(1 for v in values.ravel().tolist() if v is None or v != v)
     if lost:
         raise ValueError(f"{name} has {lost} missing values; leave these rows out, or name them")

@@ -6,9 +6,9 @@ from beartype import BeartypeConf, beartype
 from jaxtyping import config, install_import_hook
 
 CORE = (
-    "split", "losses", "penalties", "terms", "chunks", "memory", "checks", "data", "sharding",
-    "objective", "scale", "change", "init", "solvers", "gradient", "diagnostics", "fit",
-    "transform", "objectives", "sweep", "segments", "json_text",
+    "split", "losses", "penalties", "terms", "chunks", "memory", "summary", "checks", "data",
+    "sharding", "objective", "scale", "change", "init", "solvers", "gradient", "diagnostics",
+    "fit", "transform", "objectives", "sweep", "segments", "json_text",
     "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "sample", "stream",
     "stream_read", "deflation", "transitions", "residual", "quasi_newton", "exact", "projection",
 )  # fmt: skip

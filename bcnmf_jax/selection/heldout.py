@@ -205,7 +205,8 @@ def evaluate(
     if not bounded:
         # A feature that a part of the background lacks would cost all that it has in the target.
         mean = train.x.mean(0) + background.x.mean(0)
-        frozen = (1 - FLOOR) * frozen + FLOOR * frozen.sum(1, keepdims=True) * mean / mean.sum()
+        profile = mean[None] / mean.sum()
+        frozen = (1 - FLOOR) * frozen + FLOOR * frozen.sum(1, keepdims=True) * profile
     bases = components(kind, objective, data, test.rows, frozen, widest, key)
     at = lambda held: explained(loss, held, bases, frozen, halves)  # noqa: E731
     return bases, at(test), None if other is None else at(other)
