@@ -17,9 +17,9 @@ CORE_PACKAGES = {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy"}
 LAYERS = [
     "json_text", "writing", *CORE, "extras", "compressed", "stores", "readers", "metrics",
     "baselines", "datasets", "resampling", "bootstrap", "consensus", "two_sets", "selection",
-    "plan", "arrangements", "background", "automatic", "watch", "parameters", "restarts", "inputs", "model_files",
-    "fitted", "estimator", "saved", "enrichment", "tabular", "run_forms", "run_folder",
-    "tl", "pl", "report", "cli",
+    "plan", "arrangements", "background", "automatic", "watch", "parameters", "restarts", "inputs",
+    "model_files", "fitted", "estimator", "saved", "enrichment", "tabular", "run_forms",
+    "run_folder", "tl", "pl", "report", "cli",
 ]  # fmt: skip
 # Interfaces that may move between releases, and the one file of the package that uses each.
 MOVING = ("jax.core", "jax.experimental", "jax.extend", "jax.interpreters", "jax.lib")
