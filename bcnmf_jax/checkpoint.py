@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bcnmf_jax.json_text import parsed
+from bcnmf_jax.writing.files import whole_file
 
 
 def save(path: str | Path, arrays: Sequence[Any], about: dict[str, Any]) -> None:
@@ -19,22 +19,14 @@ def save(path: str | Path, arrays: Sequence[Any], about: dict[str, Any]) -> None
     Parameters
     ----------
     path : path
-        The folder must exist.
+        Missing folders are made.
     arrays : sequence of arrays
     about : dict
         What JSON can hold.
     """
-    path = Path(path)
-    part = path.with_name(f"{path.name}.part")
     named = {str(i): np.asarray(a) for i, a in enumerate(arrays)}
-    try:
-        with open(part, "wb") as file:
-            np.savez(file, about=np.array(json.dumps(about)), **named)  # pyright: ignore
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as partial, open(partial, "wb") as file:
+        np.savez(file, about=np.array(json.dumps(about)), **named)  # pyright: ignore
 
 
 def load(path: str | Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:

@@ -17,8 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,11 +26,14 @@ from safetensors.numpy import load, save
 
 from bcnmf_jax.json_text import parsed
 from bcnmf_jax.losses import KL, AbstractLoss, Beta, Frobenius, NegativeBinomial
+from bcnmf_jax.writing.files import resolved, write_bytes
+from bcnmf_jax.writing.folders import contents, recovered, replaced
+from bcnmf_jax.writing.locks import WAIT, locked
 
 FORMAT = 1
 """Raised by a change that an older reader would misread."""
 PACKAGE = "bcnmf_jax"
-ARRAYS, DOCUMENT = "model.safetensors", "model.json"
+ENTRIES = DOCUMENT, ARRAYS = "model.json", "model.safetensors"
 LOSSES = {kind.__name__: kind for kind in (Frobenius, KL, Beta, NegativeBinomial)}
 
 
@@ -53,8 +54,10 @@ def write(folder: str | Path, stored: Stored) -> None:
     ValueError
         For a value that is neither a number, a string, a list or dictionary of them, an array nor
         one of the package's losses; for a folder that holds something else.
+    OSError
+        If it cannot be written, or another process writes it for long: what was there stays.
     """
-    folder, arrays = Path(folder), {}
+    folder, arrays = resolved(folder), {}
     body = {
         "format": FORMAT,
         "package": PACKAGE,
@@ -65,21 +68,11 @@ def write(folder: str | Path, stored: Stored) -> None:
     }
     numbers = save(arrays)
     sums = {ARRAYS: hashlib.sha256(numbers).hexdigest(), DOCUMENT: _digest(body)}
-    if folder.exists() and not (
-        folder.is_dir() and {p.name for p in folder.iterdir()} <= {ARRAYS, DOCUMENT}
-    ):
+    if folder.exists() and not (folder.is_dir() and contents(folder) <= set(ENTRIES)):
         raise ValueError(f"{str(folder)!r} holds something else than a model; name a new folder")
-    part, old = (folder.with_name(f".{os.getpid()}.{folder.name}.{end}") for end in ("new", "old"))
-    try:
-        part.mkdir(parents=True)
-        _write(part / ARRAYS, numbers)
-        _write(part / DOCUMENT, json.dumps(body | {"sha256": sums}, indent=1).encode())
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    with locked(folder, WAIT), replaced(folder, ENTRIES) as new:
+        write_bytes(new / ARRAYS, numbers)
+        write_bytes(new / DOCUMENT, json.dumps(body | {"sha256": sums}, indent=1).encode())
 
 
 def read(folder: str | Path) -> Stored:
@@ -94,7 +87,8 @@ def read(folder: str | Path) -> Stored:
         changed.
     """
     folder = Path(folder)
-    for name in (DOCUMENT, ARRAYS):
+    recovered(folder, ENTRIES)
+    for name in ENTRIES:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{str(folder)!r} is no folder with a model: it has no {name}")
     try:
@@ -135,13 +129,6 @@ def read(folder: str | Path) -> Stored:
 def loss_parts(loss: AbstractLoss) -> tuple[str, dict[str, Any]]:
     """The name of one of `LOSSES` and what it is made with."""
     return type(loss).__name__, {f.name: getattr(loss, f.name) for f in fields(loss)}
-
-
-def _write(path: Path, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _digest(body: dict[str, Any]) -> str:

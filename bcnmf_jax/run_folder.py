@@ -54,9 +54,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -67,16 +65,23 @@ from typing import Any
 import numpy as np
 
 import bcnmf_jax
-from bcnmf_jax.datasets.files import sha256, written_whole
+from bcnmf_jax.datasets.files import sha256
 from bcnmf_jax.extras import require
 from bcnmf_jax.json_text import parsed
 from bcnmf_jax.run_forms import OWN, RunFolderError, check_config, check_table, is_taken, texts_of
+from bcnmf_jax.writing.files import resolved, whole_file, write_bytes
+from bcnmf_jax.writing.folders import contents, left_over, recover, recovered, replaced
+from bcnmf_jax.writing.locks import locked
 
 FORMAT = 1
 CONFIG = "config.json"
 MODEL = "model"
 TABLES = "tables"
 REPORT = "report.html"
+ROWS = "rows.jsonl"
+"""Rows of a sweep that was interrupted, while others are missing."""
+ENTRIES = (CONFIG, MODEL, TABLES, REPORT)
+"""All that a run writes into its folder."""
 PACKAGES = ("jax", "jaxlib", "equinox", "numpy", "scipy", "scikit-learn", "pandas", "anndata")
 
 
@@ -157,6 +162,7 @@ def read_config(run: str | Path) -> dict[str, Any]:
     """
     path = Path(run) / CONFIG
     try:
+        recovered(run, ENTRIES)
         config = parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         what = "has no config.json" if Path(run).is_dir() else "is no folder"
@@ -173,15 +179,14 @@ def read_config(run: str | Path) -> dict[str, Any]:
 
 def write_config(run: Path, config: dict[str, Any]) -> None:
     """Write ``config.json``, whole or not at all."""
-    with written_whole(run / CONFIG) as partial:
-        text = json.dumps(plain({"format": FORMAT} | config), indent=1, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(plain({"format": FORMAT} | config), indent=1, allow_nan=False)
+    write_bytes(run / CONFIG, f"{text}\n".encode())
 
 
 def write_table(run: Path, name: str, columns: Any) -> None:
     """Write a table of a run from a frame, a dictionary of columns or a list of rows."""
     frame = require("pandas", "cli").DataFrame(columns)
-    with written_whole(run / TABLES / f"{name}.tsv") as partial:
+    with whole_file(run / TABLES / f"{name}.tsv") as partial:
         frame.to_csv(partial, sep="\t", index=False)
 
 
@@ -224,9 +229,10 @@ def finished(out: Path, config: dict[str, Any], *, overwrite: bool) -> dict[str,
     Raises
     ------
     RunFolderError
-        Where ``out`` holds another run and may not be written over, or anything else.
+        Where ``out`` holds another run, or an unfinished one, and may not be written over, or
+        anything else.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and not contents(out)):
         return None
     try:
         found = read_config(out)
@@ -235,49 +241,80 @@ def finished(out: Path, config: dict[str, Any], *, overwrite: bool) -> dict[str,
     if overwrite:
         return None
     if identity(found) == identity(config):
+        if "result" not in found:
+            raise RunFolderError(f"{out} holds this run, unfinished; pass --overwrite")
         return found
-    raise RunFolderError(
-        f"{out} holds another run ({found.get('line', found['command'])}); choose another folder "
-        "for --out, or pass --overwrite"
-    )
+    raise RunFolderError(_refusal(out, "another run", found))
 
 
 @contextmanager
-def writing(out: Path, config: dict[str, Any], *, resume: str | None = None) -> Iterator[Path]:
-    """Give a folder ``OUT.part`` for a run, renamed to ``out`` once the block ends without error.
+def claimed(
+    out: Path, config: dict[str, Any], *, overwrite: bool
+) -> Iterator[dict[str, Any] | None]:
+    """Hold the lock of the folder of a run, and give what `finished` gives.
+
+    A folder that holds the same run need not be one that can be written.
+
+    Raises
+    ------
+    RunFolderError
+        As `finished`.
+    InUseError
+        If another process writes there.
+    OSError
+        If it cannot be made or written.
+    """
+    done = finished(out, config, overwrite=overwrite)
+    if done and not left_over(out, ENTRIES):
+        yield done
+        return
+    with locked(out) as folder:
+        recover(folder, ENTRIES)
+        yield finished(folder, config, overwrite=overwrite)
+
+
+@contextmanager
+def writing(out: Path, config: dict[str, Any], *, overwrite: bool) -> Iterator[Path]:
+    """Give a folder for a run, which is moved into ``out`` once the block ends without error.
+
+    What ``out`` holds of a run is replaced then, and nothing else. An error, or an interruption,
+    leaves nothing but the rows of a sweep: that folder is given again to the same run.
 
     Parameters
     ----------
     out : path
-        Where `finished` has found room. What it holds is replaced at the end.
+        Where `claimed` has found room, within its block.
     config : dict
         At least what `identity` reads.
-    resume : str, optional
-        A file in the folder with which a run that was interrupted goes on: where it is there, the
-        folder stays after an error, and is given again to the same run. Without one an error, or an
-        interruption, leaves nothing.
+    overwrite : bool
+        Rows of another sweep may be dropped.
+
+    Raises
+    ------
+    RunFolderError
+        For rows of another sweep.
+    OSError
+        If the run cannot be moved into ``out``; it is kept for the next `claimed` of ``out``.
     """
-    part = out.with_name(f"{out.name}.part")
-    if part.exists():
-        same = identity(read_config(part)) == identity(config)
-        if not (resume and same and (part / resume).exists()):
-            shutil.rmtree(part)
-    part.mkdir(parents=True, exist_ok=True)
-    try:
+
+    def resumes(part: Path) -> bool:
+        if not (part / ROWS).exists():
+            return False
+        found = read_config(part)
+        if identity(found) == identity(config):
+            return True
+        if overwrite:
+            return False
+        raise RunFolderError(_refusal(out, "the fits of a sweep that was interrupted", found))
+
+    room = replaced(resolved(out), ENTRIES, passing=(ROWS,), resumes=resumes, keep=True)
+    with room as part:
         write_config(part, config)
         yield part
-        _move(part, out)
-    except BaseException:
-        if not (resume and (part / resume).exists()):
-            shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
-def _move(part: Path, out: Path) -> None:
-    """Rename a folder over another, which is deleted last."""
-    old = out.with_name(f"{out.name}.old")
-    if out.exists():
-        os.replace(out, old)
-    os.replace(part, out)
-    if old.exists():
-        shutil.rmtree(old)
+def _refusal(out: Path, what: str, found: dict[str, Any]) -> str:
+    return (
+        f"{out} holds {what} ({found.get('line', found['command'])}); choose another folder for "
+        "--out, or pass --overwrite"
+    )

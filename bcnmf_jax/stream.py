@@ -164,19 +164,24 @@ def stream(
     elif state is None:
         assert rank is not None and key is not None
         drawn = draw(objective, run.sets.data, rank, key, "random")
-        if type(objective).prepare_basis is not AbstractObjective.prepare_basis:
+        if _has_background(objective):
             first = None if checkpoint is None else f"{checkpoint}.background"
             drawn = _frozen(objective, known, drawn, key, chunk_rows, first, every, tell)
         if online is not None and online.start_rows:
             drawn = fitted(objective, sets, drawn, online.start_rows, online.seed)
         state = run.begin(drawn, run.settled(drawn))
     state = _advance("fit", run, state, keeper, tell)
-    if checkpoint is not None:
+    if checkpoint is not None and blocks is None and _has_background(objective):
         Path(f"{checkpoint}.background").unlink(missing_ok=True)
     return restored(objective, run.finish(state), unit)
 
 
 draw = eqx.filter_jit(start_basis)
+
+
+def _has_background(objective: AbstractObjective) -> bool:
+    """Whether a start has a fit of its own, with its own checkpoint."""
+    return type(objective).prepare_basis is not AbstractObjective.prepare_basis
 
 
 def _advance(stage: str, run: Streamer, state: State, keeper: Keeper, tell: Callable) -> State:

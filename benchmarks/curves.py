@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bcnmf_jax.writing.files import whole_file
+
 COLUMNS = 4
 COLOURS = {"ours": "#0072b2", "plain MU": "#d55e00"}
 """Of the Okabe-Ito palette; every other program is grey."""
@@ -46,6 +48,6 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     for ax in axes.flat:
         handles |= {label: h for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=110, metadata={"Software": None})
     plt.close(figure)

@@ -1,13 +1,13 @@
 """The recorded benchmarks in the pages and figures of docs/: ``python -m benchmarks.report``."""
 
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bcnmf_jax.writing.files import write_bytes
 from benchmarks.curves import draw
 
 ROOT = Path(__file__).parents[1]
@@ -37,10 +37,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def save(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write rows as JSON, one a line, or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".part")
-    half.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    os.replace(half, path)
+    text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
+    write_bytes(path, text.encode())
 
 
 def filled(page: str, results: Path) -> str:
@@ -62,7 +60,7 @@ def main() -> int:
     if not pages:
         print("no page of docs/ has <!-- benchmark: NAME --> markers", file=sys.stderr)
     for page in pages:
-        page.write_text(filled(page.read_text(), RESULTS))
+        write_bytes(page, filled(page.read_text(), RESULTS).encode())
     if (quality := RESULTS / "quality.json").exists():
         draw(json.loads(quality.read_text()), PAGES / "figures" / "quality.png")
     return 0 if pages else 1

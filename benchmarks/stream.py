@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
+from bcnmf_jax.writing.files import whole_file
 from benchmarks.timing import FULL, Row, machine, quiet, versions
 
 SIZES, LARGEST = (100_000, 250_000), 1_300_000
@@ -151,10 +152,8 @@ def gap(folder: Path) -> dict[str, float]:
     if not kept.exists():
         stop = bj.Stop(tol=0.0, max_steps=REFERENCE, every=REFERENCE)
         fit = bj.stream(objective, sources, blocks={"basis": basis}, stop=stop)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        half = kept.with_suffix(".part.npy")
-        np.save(half, np.asarray(fit.blocks["basis"]), allow_pickle=False)
-        os.replace(half, kept)
+        with whole_file(kept) as partial:
+            np.save(partial, np.asarray(fit.blocks["basis"]), allow_pickle=False)
     share = min(1.0, VALUED / sum(s.shape[0] for s in sources.values()))
     some = {name: s[: int(share * s.shape[0])] for name, s in sources.items()}
     start = bj.init(objective, some, RANK, jax.random.key(0))["basis"]

@@ -27,7 +27,7 @@ import bcnmf_jax as bj
 from experiments.beside_table import beside_table
 from experiments.records import PAPER
 from experiments.regret import printed
-from experiments.rows import Row, recorded
+from experiments.rows import Row, tabulated
 from experiments.run import circumstances, load_data
 from experiments.schema import Data
 from experiments.scoring import known, score_one, scorers
@@ -104,14 +104,13 @@ def jobs(pool: Executor) -> list[tuple[Row, Callable[[], Row]]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command: 0 after the table."""
+    """Run the command: 0 after the table, 2 for a file that cannot be continued."""
     parser = argparse.ArgumentParser(prog="python -m experiments.beside", description=__doc__)
     parser.add_argument("--out", type=Path, default=PAPER / "beside", help="folder of rows")
     given = parser.parse_args(arguments)
     with scorers(1) as pool:
-        rows = recorded(given.out / "codes.jsonl", jobs(pool), circumstances("beside"))
-    print(printed(beside_table(rows)))
-    return 0
+        path, shared = given.out / "codes.jsonl", circumstances("beside")
+        return tabulated(path, jobs(pool), shared, lambda rows: printed(beside_table(rows)))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from experiments.calibrated import calibration_table
 from experiments.donors import donor_simulation
 from experiments.records import PAPER
 from experiments.regret import printed
-from experiments.rows import Row, recorded
+from experiments.rows import Row, tabulated
 from experiments.run import circumstances
 
 PERMUTATIONS = 59
@@ -123,7 +123,7 @@ def job(scenario: Scenario, seed: int) -> tuple[Row, Callable[[], Row]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command: 0 after the table."""
+    """Run the command: 0 after the table, 2 for a file that cannot be continued."""
     parser = argparse.ArgumentParser(prog="python -m experiments.calibration", description=__doc__)
     parser.add_argument("--sets", type=int, help="data sets of each scenario, at most")
     parser.add_argument("--out", type=Path, default=PAPER / "calibration", help="folder of rows")
@@ -135,9 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
         for scenario in SCENARIOS
         for seed in range(min(scenario.sets, given.sets or scenario.sets))
     ]
-    rows = recorded(given.out / "enrichment.jsonl", jobs, circumstances("calibration"))
-    print(printed(calibration_table(rows)))
-    return 0
+    path, shared = given.out / "enrichment.jsonl", circumstances("calibration")
+    return tabulated(path, jobs, shared, lambda rows: printed(calibration_table(rows)))
 
 
 if __name__ == "__main__":

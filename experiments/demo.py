@@ -6,8 +6,8 @@ Nothing is downloaded. Prints a table and leaves rows and a picture in the folde
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from bcnmf_jax.datasets import Dataset
 from bcnmf_jax.extras import require
 from bcnmf_jax.metrics import readouts
+from bcnmf_jax.writing.files import whole_file
 from experiments.config import ConfigError, load_fits
 from experiments.methods import Fitted
 from experiments.rows import ResultsError, Row
@@ -73,10 +74,15 @@ def picture(rows: list[Row], first: dict[str, Fitted], dataset: Dataset, path: P
             axis.plot(*codes[kept, :2].T, ".", ms=3, color=colour, label=f"program {value}")
         axis.set(title=f"{label}, restart 0", xlabel="component 1", ylabel="component 2")
     others[-1].legend(markerscale=3)
-    partial = path.with_name(path.stem + ".partial.png")
-    figure.savefig(partial, dpi=120)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=120)
     pyplot.close(figure)
-    os.replace(partial, path)
+
+
+def fresh(path: Path) -> Path:
+    """The path, or where there is such a file already, with the first number that is free."""
+    tried = (path.with_stem(f"{path.stem}-{i}") for i in count(2))
+    return next(p for p in chain([path], tried) if not p.exists())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,7 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer restarts")
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="default: runs/demo")
     given = parser.parse_args(arguments)
-    path = given.out / "demo.jsonl"
+    # A demonstration shows a run, not what an earlier one left.
+    path = fresh(given.out / "demo.jsonl")
     first: dict[str, Fitted] = {}
 
     def keep(row: Row, fitted: Fitted) -> None:
@@ -94,7 +101,6 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         config = load_fits(CONFIG, quick=given.quick)
-        path.unlink(missing_ok=True)  # a demonstration shows a run, not what an earlier one left
         rows = run("demo", config, path, visit=keep)
     except (ConfigError, ResultsError, OSError) as error:
         print(f"experiments.demo: {error}", file=sys.stderr)

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from bcnmf_jax.datasets.files import SOURCES, VARIABLE, advice, check, sha256, written_whole
+from bcnmf_jax.datasets.files import SOURCES, VARIABLE, advice, check, sha256
 from bcnmf_jax.datasets.prepared import Cells, choose_genes, save_cells
 from bcnmf_jax.datasets.tenx import TenX, open_text, read_counts, read_tenx, sizes
+from bcnmf_jax.writing.files import whole_file
 
 # The 24 lines of MIX-seq experiment 1 by TP53 status: 7 and 17, as in the file of 500 genes.
 TP53_WILD_TYPE = frozenset(
@@ -189,7 +190,7 @@ def prepare(name: str, path: Path, out: Path) -> Path:
         raise FileNotFoundError(f"there is no {kind} {path}. {advice(name)}")
     if name not in BUILDERS:
         check(name, path)
-        with written_whole(made) as partial:
+        with whole_file(made) as partial:
             shutil.copyfile(path, partial)
         return made
     try:

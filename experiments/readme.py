@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from experiments.records import ROOT
+from experiments.records import ROOT, replace_bytes
 
 README, TABLES = ROOT / "README.md", ROOT / "paper" / "tables"
 MARKED = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", flags=re.S)
@@ -30,7 +30,7 @@ def main() -> int:
     if not MARKED.search(text):
         print("README.md has no <!-- results --> markers", file=sys.stderr)
         return 1
-    README.write_text(MARKED.sub(lambda m: m[1] + new + m[2], text))
+    replace_bytes(README, MARKED.sub(lambda m: m[1] + new + m[2], text).encode())
     return 0
 
 

@@ -1,7 +1,6 @@
 """Reading recorded rows: one JSON object a line in ``<results>/<config>.jsonl``, checked."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +166,7 @@ def read_lines(folder: Path) -> list[dict[str, Any]]:
 
 def replace_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or none: a reader never meets half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    # Imported here: what reads rows needs neither the package nor jax.
+    from bcnmf_jax.writing.files import write_bytes
+
+    write_bytes(path, content)

@@ -30,7 +30,7 @@ import bcnmf_jax as bj
 from experiments.records import PAPER
 from experiments.regret import printed
 from experiments.rest_table import rest_table
-from experiments.rows import Row, recorded
+from experiments.rows import Row, tabulated
 from experiments.run import circumstances, load_data
 from experiments.schema import Data
 from experiments.transitions import data_sets
@@ -129,13 +129,12 @@ def jobs() -> list[tuple[Row, Callable[[], Row]]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command: 0 after the table."""
+    """Run the command: 0 after the table, 2 for a file that cannot be continued."""
     parser = argparse.ArgumentParser(prog="python -m experiments.rest", description=__doc__)
     parser.add_argument("--out", type=Path, default=PAPER / "rest", help="folder of rows")
     given = parser.parse_args(arguments)
-    rows = recorded(given.out / "walks.jsonl", jobs(), circumstances("rest"))
-    print(printed(rest_table(rows)))
-    return 0
+    path, shared = given.out / "walks.jsonl", circumstances("rest")
+    return tabulated(path, jobs(), shared, lambda rows: printed(rest_table(rows)))
 
 
 if __name__ == "__main__":

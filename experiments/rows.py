@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
-import os
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
 
-from experiments.records import replace_bytes
+from bcnmf_jax.writing.lines import append_lines, read_lines
+from bcnmf_jax.writing.locks import LOCK, InUseError, locked
 
 Row = dict[str, Any]
 
@@ -46,17 +47,19 @@ def plain(value: Any) -> Any:
 
 
 class Results:
-    """An open results file: what it holds, and the way to add to it.
+    """An open file of rows: what it holds, and the way to add to it. No row is ever removed.
 
-    Opening drops a last line that a killed run left unfinished, and locks the file against a
-    second run until it is closed or its process ends.
+    A last line that a killed run left unfinished is no row. No other run can open the file until it
+    is closed or this process ends.
 
     Parameters
     ----------
     path : Path
-        Made, with its folder, where it does not exist.
+        Made, with its folder, with the first row.
     hashes : set of str
-        `Config.hash` of every method on every data set; other rows are refused.
+        ``config_hash`` of every row that the file may hold; others are refused.
+    key : callable
+        What a row is about: no two rows are about the same.
 
     Raises
     ------
@@ -65,41 +68,40 @@ class Results:
         doubled row, or something else than rows.
     """
 
-    def __init__(self, path: Path, hashes: set[str]):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self.rows, self.done = path, [], set()
-        self._file = path.open("a+b")
+    def __init__(self, path: Path, hashes: set[str], key: Callable[[Row], str] = key):
+        self.path, self.key = path, key
+        self.rows: list[Row] = []
+        self.done: set[str] = set()
+        self._open = ExitStack()
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._open.enter_context(locked(path.parent, name=f"{LOCK}.{path.name}"))
             self._load(hashes)
-        except BlockingIOError:
-            self._file.close()
+        except InUseError:
             raise ResultsError(
                 f"{path}: another run is writing it; wait, or give --out DIR"
             ) from None
-        except ResultsError:
-            self._file.close()
+        except BaseException:
+            self._open.close()
             raise
 
     def _load(self, hashes: set[str]) -> None:
-        self._file.seek(0)
-        whole, newline, torn = self._file.read().rpartition(b"\n")
-        if torn:
-            self._file.truncate(len(whole) + len(newline))
-        for number, line in enumerate(whole.splitlines(), 1):
+        other = "move the file away to begin anew, or give --out DIR"
+        try:
+            rows = read_lines(self.path)
+        except ValueError as error:
+            raise ResultsError(f"{error}; repair it, or {other}") from error
+        for number, row in enumerate(rows, 1):
             try:
-                row = json.loads(line)
-                found, about = row["config_hash"], key(row)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                found, about = row["config_hash"], self.key(row)
+            except (KeyError, TypeError, AttributeError) as error:
                 raise ResultsError(
-                    f"{self.path}, line {number}: not a row of results ({error!r}); repair or "
-                    "remove the file, or give --out DIR"
+                    f"{self.path}, line {number}: not a row of results ({error!r}); repair it, or "
+                    f"{other}"
                 ) from error
             if found not in hashes:
                 raise ResultsError(
                     f"{self.path}, line {number}: a row of another configuration (config_hash "
-                    f"{found}); undo the change, remove the rows with this hash to fit them "
-                    "anew, or give --out DIR"
+                    f"{found}); undo the change, {other}"
                 )
             if about in self.done:
                 raise ResultsError(f"{self.path}, line {number}: a doubled row; remove the line")
@@ -114,13 +116,10 @@ class Results:
         ValueError
             If one of them is there already: nothing is written.
         """
-        keys = [key(row) for row in rows]
+        keys = [self.key(row) for row in rows]
         if len(set(keys)) < len(keys) or self.done & set(keys):
             raise ValueError(f"{self.path}: a row would be doubled")
-        lines = [json.dumps(row, allow_nan=False) + "\n" for row in rows]
-        self._file.write("".join(lines).encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        append_lines(self.path, rows)
         self.rows += rows
         self.done.update(keys)
 
@@ -133,7 +132,7 @@ class Results:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self._open.close()
 
 
 def recorded(path: Path, jobs: Sequence[tuple[Row, Callable[[], Row]]], shared: Row) -> list[Row]:
@@ -145,23 +144,38 @@ def recorded(path: Path, jobs: Sequence[tuple[Row, Callable[[], Row]]], shared: 
     path : Path
         Made, with its folder, where it does not exist.
     jobs : sequence of (dict, callable)
-        The fields that tell a row from all others, ``config_hash`` among them, and what gives the
-        rest. Rows with a hash that no job has are left out of the file.
+        The fields that tell a row from all others, the same of every job and ``config_hash`` among
+        them, and what gives the rest.
     shared : dict
         Fields of all rows.
+
+    Raises
+    ------
+    ResultsError
+        As `Results`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text().splitlines() if path.exists() else []
-    hashes = {about["config_hash"] for about, _ in jobs}
-    rows = [row for row in map(json.loads, lines) if row["config_hash"] in hashes]
-    dump = lambda row: json.dumps(row, allow_nan=False) + "\n"  # noqa: E731
-    replace_bytes(path, "".join(map(dump, rows)).encode())
-    held = [row.items() for row in rows]
-    jobs = [(plain(about), work) for about, work in jobs]
-    todo = [job for job in jobs if not any(all(i in own for i in job[0].items()) for own in held)]
-    with path.open("a") as file:
+    fields = list(jobs[0][0])
+    about_what = lambda row: json.dumps([row[field] for field in fields], sort_keys=True)  # noqa: E731
+    with Results(path, {about["config_hash"] for about, _ in jobs}, about_what) as results:
+        todo = [(plain(about), work) for about, work in jobs]
+        todo = [(about, work) for about, work in todo if about_what(about) not in results.done]
         for about, work in tqdm(todo, unit="row"):
-            rows.append(plain(shared | about | work()))
-            file.write(dump(rows[-1]))
-            file.flush()
-    return rows
+            results.append([plain(shared | about | work())])
+        return results.rows
+
+
+def tabulated(
+    path: Path,
+    jobs: Sequence[tuple[Row, Callable[[], Row]]],
+    shared: Row,
+    table: Callable[[list[Row]], str],
+) -> int:
+    """A command: `recorded`, and its table printed; 0, or 2 after a message on a file that cannot
+    be continued."""
+    try:
+        rows = recorded(path, jobs, shared)
+    except ResultsError as error:
+        print(f"experiments.{shared['config']}: {error}", file=sys.stderr)
+        return 2
+    print(table(rows))
+    return 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -21,7 +20,7 @@ from pydantic import Field
 import bcnmf_jax as bj
 from bcnmf_jax.datasets import Dataset
 from bcnmf_jax.selection import rule
-from experiments.rows import Row, plain
+from experiments.rows import Results, Row, plain
 from experiments.schema import Data, Strict
 from experiments.scoring import known, score_one, scorers
 
@@ -78,25 +77,23 @@ def run(config: ChoiceConfig, path: Path, shared: Row, load: Any) -> list[Row]:
         Fields of all rows: versions, machine.
     load : callable
         The data set of a `Data`.
+
+    Raises
+    ------
+    ResultsError
+        As `Results`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text().splitlines() if path.exists() else []
-    rows = [row for row in map(json.loads, lines) if row["config_hash"] == config.hash]
-    done = set(map(identity, rows))
-    with scorers(1) as pool:
+    with Results(path, {config.hash}, identity) as results, scorers(1) as pool:
         for loss in config.choice.losses:
             for data in config.data:
                 about = {"data": data.name, "data_args": data.described, "loss": loss}
-                if identity(shared | about) in done:
+                if identity(shared | about) in results.done:
                     continue
                 row = plain(shared | about | chosen(load(data), loss, config, pool))
-                rows.append(row)
-                half = path.with_suffix(".part")
-                half.write_text("".join(json.dumps(r, allow_nan=False) + "\n" for r in rows))
-                os.replace(half, path)
+                results.append([row])
                 said = f"{row['outcome']}: {row['objective']}, K={row['n_components']}"
                 print(f"{data.name} {data.described} {loss}: {said}", file=sys.stderr, flush=True)
-    return rows
+        return results.rows
 
 
 def chosen(dataset: Dataset, loss: str, config: ChoiceConfig, pool) -> Row:

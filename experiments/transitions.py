@@ -23,7 +23,7 @@ import bcnmf_jax as bj
 from experiments.config import load_fits
 from experiments.records import PAPER, ROOT
 from experiments.regret import printed
-from experiments.rows import Row, recorded
+from experiments.rows import Row, tabulated
 from experiments.run import circumstances, load_data
 from experiments.schema import Data
 from experiments.summary import CONFIGS
@@ -119,14 +119,13 @@ def job(name: str, data: Data) -> tuple[Row, Callable[[], Row]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command: 0 after the table."""
+    """Run the command: 0 after the table, 2 for a file that cannot be continued."""
     parser = argparse.ArgumentParser(prog="python -m experiments.transitions", description=__doc__)
     parser.add_argument("--out", type=Path, default=PAPER / "transitions", help="folder of rows")
     given = parser.parse_args(arguments)
     jobs = [job(name, data) for name, data in data_sets()]
-    rows = recorded(given.out / "paths.jsonl", jobs, circumstances("transitions"))
-    print(printed(transition_table(rows)))
-    return 0
+    path, shared = given.out / "paths.jsonl", circumstances("transitions")
+    return tabulated(path, jobs, shared, lambda rows: printed(transition_table(rows)))
 
 
 if __name__ == "__main__":

@@ -79,7 +79,10 @@ def test_a_checkpoint_of_another_fit_is_refused(holed, tmp_path):
         bj.Contrastive(alpha), data, rank=2, key=KEY, stop=bj.Stop(0.0, steps), chunk_rows=16,
         checkpoint=path,
     )  # fmt: skip
+    mine = tmp_path / "fit.background"
+    mine.write_text("of the user: this objective fits no background first")
     same(go().blocks, go().blocks, 0)
+    assert mine.exists()
     for other, word in (
         ({"alpha": 0.6}, "objective"), ({"steps": 5}, "stop"),
         ({"data": {**holed, "target": holed["target"] + 1}}, "data"),

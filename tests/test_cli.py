@@ -23,6 +23,7 @@ from bcnmf_jax.cli.options import FitOptions
 from bcnmf_jax.datasets import log_normalise
 from bcnmf_jax.run_folder import RunFolderError, read_config, read_table
 from bcnmf_jax.selection import OUTCOMES
+from bcnmf_jax.writing.folders import contents
 from tests.commands import (
     BACKGROUND,
     FEATURES,
@@ -64,7 +65,7 @@ def test_a_run_says_what_was_done_and_to_what(run):
     checks = read_table(run, "background").set_index("name")
     assert checks.loc["size", "level"] == "warn" and checks.loc["size", "value"] == 30
     assert {p.name for p in run.iterdir()} == {"config.json", "model", "report.html", "tables"}
-    assert not list(run.parent.glob("*.part"))
+    assert [p.name for p in run.parent.iterdir()] == ["fit"]
 
 
 def test_the_same_fit_as_in_python(run):
@@ -130,10 +131,11 @@ def test_overwriting_replaces_a_run_and_never_another_folder(files, bcnmf, tmp_p
     out = tmp_path / "run"
     fit = ["fit", *pair(files), *SMALL, "--no-report", "--out", out]
     assert bcnmf(*fit)[0] == 0
-    (out / "note.txt").write_text("of the old run")
+    (out / "note.txt").write_text("mine")
     assert bcnmf(*fit, "--seed", 5, "--overwrite")[0] == 0
     assert read_config(out)["parameters"]["random_state"] == 5
-    assert not (out / "note.txt").exists() and [p.name for p in tmp_path.iterdir()] == ["run"]
+    assert {p.name for p in out.iterdir()} == {"config.json", "model", "note.txt", "tables"}
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("years of work")
@@ -206,7 +208,7 @@ def swept(files, out, *more):
 def test_a_sweep_that_was_interrupted_goes_on_to_the_same_table(
     files, bcnmf, tmp_path, monkeypatch
 ):
-    whole, cut, part = (tmp_path / name for name in ("whole", "cut", "cut.part"))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert bcnmf(*swept(files, whole))[0] == 0
     frame = read_table(whole, "path")
     assert frame[["alpha", "n_components", "restart"]].to_numpy().tolist() == [
@@ -225,15 +227,18 @@ def test_a_sweep_that_was_interrupted_goes_on_to_the_same_table(
     monkeypatch.setattr(sys.modules["bcnmf_jax.sweep"], "sweep", interrupted)
     code, _, stderr = bcnmf(*swept(files, cut))
     assert code == 130 and "interrupted" in stderr
-    assert not cut.exists() and read_config(part)["command"] == "sweep"
-    with (part / "rows.jsonl").open("a") as rows:
+    (kept,) = cut.glob(".bcnmf-*/part/rows.jsonl")
+    assert not contents(cut) and read_config(kept.parent)["command"] == "sweep"
+    code, _, stderr = bcnmf(*swept(files, cut, "--seed", 7))
+    assert code == 1 and "fits of a sweep that was interrupted" in stderr and kept.exists()
+    with kept.open("a") as rows:
         rows.write('[{"alpha": 1, "n_com')  # killed while it wrote
     code, stdout, stderr = bcnmf(*swept(files, cut, "--json"))
     assert code == 0 and "2 fits are done already, 1 settings are left" in stderr
     assert calls == [[0.0], [1.0], [1.0]]
     assert json.loads(stdout)["fits"] == 4
     assert (cut / "tables/path.tsv").read_text() == (whole / "tables/path.tsv").read_text()
-    assert not part.exists() and not list(cut.glob("rows*"))
+    assert {p.name for p in cut.iterdir()} == {"config.json", "report.html", "tables"}
 
 
 def test_an_error_leaves_nothing_of_a_sweep_that_has_no_rows(files, bcnmf, tmp_path):
@@ -248,14 +253,14 @@ def test_a_signal_ends_a_sweep_at_once_and_it_goes_on(files, tmp_path):
     many = swept(files, str(out), "--alphas", ",".join(str(a / 100) for a in range(3000)))
     script = "from bcnmf_jax.cli import main; main()"
     process = subprocess.Popen([sys.executable, "-c", script, *many], stderr=subprocess.PIPE)
-    rows = tmp_path / "run.part" / "rows.jsonl"
+    rows = lambda: list(out.glob(".bcnmf-*/part/rows.jsonl"))  # noqa: E731
     until = time.monotonic() + 60
-    while not (rows.exists() and rows.read_text()) and time.monotonic() < until:
+    while not rows() and time.monotonic() < until:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=10)
     assert process.returncode == 130 and stderr.decode().endswith("bcnmf: interrupted\n")
-    assert "Traceback" not in stderr.decode() and rows.exists()
+    assert "Traceback" not in stderr.decode() and rows()[0].read_text()
 
 
 # Comparison, data, selection

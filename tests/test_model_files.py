@@ -115,11 +115,11 @@ def test_a_save_that_fails_leaves_what_was_there(folder, model, monkeypatch):
         path.write_bytes(content[:5])
         raise OSError("no space left on device")
 
-    before = sorted(folder.parent.iterdir())
-    monkeypatch.setattr(model_files, "_write", full)
+    before = sorted(folder.parent.rglob("*"))
+    monkeypatch.setattr(model_files, "write_bytes", full)
     with pytest.raises(OSError, match="no space"):
         model.save(folder)
-    assert sorted(folder.parent.iterdir()) == before
+    assert sorted(folder.parent.rglob("*")) == before
     np.testing.assert_array_equal(bj.load(folder).components_, model.components_)
 
 

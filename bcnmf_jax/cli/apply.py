@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from bcnmf_jax.cli.inputs import are_counts, dense, scaled
 from bcnmf_jax.cli.progress import working
 from bcnmf_jax.cli.results import usage_of
-from bcnmf_jax.datasets.files import written_whole
 from bcnmf_jax.run_folder import MODEL, REPORT, RunFolderError, read_config, read_table
 from bcnmf_jax.tabular import Table, TableError
 from bcnmf_jax.tabular import read_table as read_values
+from bcnmf_jax.writing.files import whole_file
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 
@@ -46,9 +46,9 @@ def transform(
     model = load(run / MODEL)
     if features.tolist() != list(getattr(model, "feature_names_in_", features)):
         raise RunFolderError(f"{run}: tables/components.tsv has other features than its model")
-    table = working("reading", lambda _: matched(data, layer, features, applied, masked))
-    codes = working("transforming", lambda _: usage_of(model, table))
-    with written_whole(out) as partial:
+    with whole_file(out) as partial:
+        table = working("reading", lambda _: matched(data, layer, features, applied, masked))
+        codes = working("transforming", lambda _: usage_of(model, table))
         codes.to_csv(partial, sep="\t", index=False)
     print(f"{out}: {len(codes)} samples, {codes.shape[1] - 1} components")
 

@@ -14,8 +14,8 @@ import typer
 from bcnmf_jax.cli import show
 from bcnmf_jax.cli.progress import working
 from bcnmf_jax.datasets.dataset import Dataset
-from bcnmf_jax.datasets.files import written_whole
 from bcnmf_jax.extras import require
+from bcnmf_jax.writing.files import whole_file
 
 ROLE = "role"
 """Column of obs that tells target and background apart."""
@@ -126,7 +126,7 @@ def as_csv(made: Dataset, out: Path) -> list[Path]:
     labels = {"label": made.labels} | ({} if made.groups is None else {"group": made.groups})
     files["labels.csv"] = pd.DataFrame(labels, named("target", len(made.labels)))
     for name, frame in files.items():
-        with written_whole(out / name) as partial:
+        with whole_file(out / name) as partial:
             frame.to_csv(partial)
     return [out / name for name in files]
 
@@ -146,7 +146,7 @@ def as_h5ad(made: Dataset, out: Path) -> list[Path]:
         obs["group"] = np.concatenate([made.groups, made.background_groups])
     var = pd.DataFrame(index=made.feature_names)
     held = anndata.AnnData(np.concatenate(list(sets.values())), obs, var)
-    with written_whole(out / "data.h5ad") as partial:
+    with whole_file(out / "data.h5ad") as partial:
         held.write_h5ad(partial)
     return [out / "data.h5ad"]
 

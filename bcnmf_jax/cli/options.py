@@ -172,7 +172,8 @@ class RunOptions:
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder of the run; must be new, or a run to go on with.", rich_help_panel=RUN
+            help="Folder of the run: new, empty, or of a run to go on with.",
+            rich_help_panel=RUN,
         ),
     ]
     overwrite: Annotated[

@@ -15,15 +15,7 @@ from bcnmf_jax.cli import show
 from bcnmf_jax.cli.inputs import Inputs, read_inputs, sources
 from bcnmf_jax.cli.options import DataOptions, RunOptions
 from bcnmf_jax.cli.progress import working
-from bcnmf_jax.run_folder import (
-    REPORT,
-    RunFolderError,
-    column_names,
-    finished,
-    versions,
-    write_config,
-    writing,
-)
+from bcnmf_jax.run_folder import REPORT, claimed, column_names, versions, write_config, writing
 
 
 def carry_out(
@@ -36,7 +28,6 @@ def carry_out(
     loss: str,
     columns: Sequence[str | None] = (),
     masked: bool = False,
-    resume: str | None = None,
     report: bool = True,
 ) -> dict[str, Any]:
     """Read the data, do the work in a folder that becomes the run, and write the report.
@@ -53,8 +44,6 @@ def carry_out(
         Columns of obs that are needed; None is left out.
     masked : bool
         Missing values are taken, and masked.
-    resume : str, optional
-        As `writing`.
     report : bool
 
     Returns
@@ -64,21 +53,25 @@ def carry_out(
     """
     clock, keys = time.perf_counter(), given(*columns)
     config = begun(command, data, parameters, keys)
-    if done := finished(run.out, config, overwrite=run.overwrite):
-        if "result" not in done:
-            raise RunFolderError(f"{run.out} holds this run, unfinished; pass --overwrite")
-        show.say(f"{run.out} holds this run already; --overwrite does it again")
-        return done
-    with show.noticing() as warned, writing(run.out, config, resume=resume) as folder:
-        inputs = working("reading", lambda _: read_inputs(data, loss, keys, masked))
-        show.say(f"{inputs.size()}; scale {inputs.scale['applied']} ({inputs.scale['why']})")
-        config |= inputs.described() | {"result": work(folder, inputs), "warnings": warned}
-        config["seconds"] = round(time.perf_counter() - clock, 3)
-        write_config(folder, config)
-    if report:
-        from bcnmf_jax.report import write
+    with claimed(run.out, config, overwrite=run.overwrite) as done:
+        if done:
+            show.say(f"{run.out} holds this run already; --overwrite does it again")
+            config = done
+        else:
+            with (
+                show.noticing() as warned,
+                writing(run.out, config, overwrite=run.overwrite) as folder,
+            ):
+                inputs = working("reading", lambda _: read_inputs(data, loss, keys, masked))
+                scale = inputs.scale
+                show.say(f"{inputs.size()}; scale {scale['applied']} ({scale['why']})")
+                config |= inputs.described() | {"result": work(folder, inputs), "warnings": warned}
+                config["seconds"] = round(time.perf_counter() - clock, 3)
+                write_config(folder, config)
+        if report and not (run.out / REPORT).exists():
+            from bcnmf_jax.report import write
 
-        working("writing the report", lambda _: write(run.out, run.out / REPORT))
+            working("writing the report", lambda _: write(run.out, run.out / REPORT))
     return config
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,12 +17,9 @@ from bcnmf_jax.cli.options import MODEL, DataOptions, FitOptions, RunOptions, va
 from bcnmf_jax.cli.progress import working
 from bcnmf_jax.cli.record import carry_out
 from bcnmf_jax.cli.results import estimator
-from bcnmf_jax.datasets.files import written_whole
-from bcnmf_jax.json_text import parsed
-from bcnmf_jax.run_folder import RunFolderError, plain, read_table, write_table
+from bcnmf_jax.run_folder import ROWS, RunFolderError, plain, read_table, write_table
+from bcnmf_jax.writing.lines import append_lines, read_lines
 
-ROWS = "rows.jsonl"
-"""Rows of the fits that are done, while others are not."""
 SUMMARY = ("x_explained", "y_explained", "dead_features", "stability")
 MEASURED = ("x_explained", "y_explained", "dead_features", "dead_components", "effective_features")
 
@@ -79,10 +75,9 @@ def sweep(data: DataOptions, grid: Grid, model: FitOptions, run: RunOptions) -> 
             rows += fit_cells(inputs.arrays(), parameters, todo, folder / ROWS)
         rows.sort(key=lambda r: (r["n_components"], r["alpha"], r["restart"]))
         write_table(folder, "path", rows)
-        (folder / ROWS).unlink()
         return {"fits": len(rows), "results": dict(Counter(row["result"] for row in rows))}
 
-    config = carry_out("sweep", data, run, parameters, work, loss=model.loss, resume=ROWS)
+    config = carry_out("sweep", data, run, parameters, work, loss=model.loss)
     shown(config, run)
 
 
@@ -101,8 +96,7 @@ def fit_cells(
     def work(tell: Any) -> list[dict[str, Any]]:
         made = []
         for i, rows in enumerate(cells(arrays, parameters, todo)):
-            with path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(rows, allow_nan=False) + "\n")
+            append_lines(path, [rows])
             made += rows
             tell((i + 1) / len(todo))
         return made
@@ -154,30 +148,26 @@ def cells(
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of the settings that are done, a line each; a last one that was cut off is dropped."""
-    if not path.exists():
-        return []
-    *lines, rest = path.read_text(encoding="utf-8").split("\n")
-    if rest:
-        with written_whole(path) as partial:
-            partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return [row for number, line in enumerate(lines, 1) for row in _cell(line, f"{path}:{number}")]
+    """Rows of the settings that are done.
 
-
-def _cell(line: str, where: str) -> list[dict[str, Any]]:
-    """The rows of a setting."""
+    Raises
+    ------
+    RunFolderError
+        For what is no such row.
+    """
     try:
-        rows = parsed(line)
+        cells = read_lines(path)
     except ValueError as error:
-        raise RunFolderError(f"{where} cannot be read: {error}; remove the file") from error
+        raise RunFolderError(f"{error}; remove the file") from error
     known = {"n_components": int, "restart": int, "alpha": int | float, "result": str}
-    fine = isinstance(rows, list) and all(
-        isinstance(row, dict) and all(isinstance(row.get(k), kind) for k, kind in known.items())
-        for row in rows
-    )
-    if not fine:
-        raise RunFolderError(f"{where} has no rows of fits; remove the file")
-    return rows
+    for number, rows in enumerate(cells, 1):
+        fine = isinstance(rows, list) and all(
+            isinstance(row, dict) and all(isinstance(row.get(k), kind) for k, kind in known.items())
+            for row in rows
+        )
+        if not fine:
+            raise RunFolderError(f"{path}, line {number}: no rows of fits; remove the file")
+    return [row for rows in cells for row in rows]
 
 
 def shown(config: dict[str, Any], run: RunOptions) -> None:

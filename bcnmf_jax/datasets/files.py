@@ -7,8 +7,6 @@ only checks, and an address without a hash would trust whatever arrives.
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -203,15 +201,3 @@ def fetch(url: str, sha256: str, name: str, folder: str | os.PathLike[str] | Non
     except ValueError as error:
         raise ValueError(f"{url} did not send the expected {name}: {error}") from error
     return Path(path)
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`, renamed to `path` once the block ends without error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

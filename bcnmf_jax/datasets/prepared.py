@@ -12,8 +12,9 @@ from scipy import sparse
 
 from bcnmf_jax.compressed import check_parts
 from bcnmf_jax.datasets.dataset import Array, Dataset, log_normalise
-from bcnmf_jax.datasets.files import locate, odd_file, written_whole
+from bcnmf_jax.datasets.files import locate, odd_file
 from bcnmf_jax.datasets.tenx import sizes
+from bcnmf_jax.writing.files import whole_file
 
 _COUNTS = ("data", "indices", "indptr", "shape")
 
@@ -78,7 +79,7 @@ def save_cells(path: Path, cells: Cells) -> None:
     """Write `cells` to `path`, whole or not at all."""
     arrays = {f.name: getattr(cells, f.name) for f in fields(Cells) if f.name != "counts"}
     arrays |= {f"counts_{part}": np.asarray(getattr(cells.counts, part)) for part in _COUNTS}
-    with written_whole(path) as partial, open(partial, "wb") as stream:
+    with whole_file(path) as partial, open(partial, "wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 

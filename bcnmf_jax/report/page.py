@@ -9,7 +9,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from bcnmf_jax.datasets.files import written_whole
 from bcnmf_jax.extras import require
 from bcnmf_jax.report.contents import Run, read_run
 from bcnmf_jax.report.embedding import samples
@@ -17,6 +16,7 @@ from bcnmf_jax.report.figures import path_charts, restarts_chart, selection_char
 from bcnmf_jax.report.programs import lookup, programs
 from bcnmf_jax.report.trust import SUMMARY, judge, light
 from bcnmf_jax.run_folder import REPORT
+from bcnmf_jax.writing.files import write_bytes
 
 NUMBERS = {"target": "target samples", "background": "background samples"}
 UNKNOWN = {"line": None, "scale": None, "warnings": [], "features": None}
@@ -55,8 +55,7 @@ def write(run: str | Path, out: str | Path | None = None) -> Path:
     page = _page()
     text = page.render(contents(read_run(run)))
     path = Path(run) / REPORT if out is None else Path(out)
-    with written_whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
     return path
 
 

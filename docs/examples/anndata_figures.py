@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 import bcnmf_jax as bj
+from bcnmf_jax.writing.files import whole_file
 
 FIGURES = Path(__file__).parents[1] / "figures"
 CELLS, DONORS = 600, 8
@@ -44,7 +45,8 @@ def main() -> None:
     figures = {name: axes[0].figure for name, axes in drawn.items()}
     figures["enrichment"] = bj.pl.enrichment(adata).figure
     for name, figure in figures.items():
-        figure.savefig(FIGURES / f"{name}.png", dpi=150)
+        with whole_file(FIGURES / f"{name}.png") as partial:
+            figure.savefig(partial, dpi=150)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 
 import bcnmf_jax
+from bcnmf_jax.writing.files import write_bytes
 
 DOCS = Path(__file__).parents[1]
 PARTS = re.compile(
@@ -65,8 +66,7 @@ def main() -> None:
             lines += ["", *([f"== {title}"] if title != before else []), text]
             before = title
     recorded = DOCS / "recorded" / f"{Path(page).name}.txt"
-    recorded.parent.mkdir(exist_ok=True)
-    recorded.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_bytes(recorded, ("\n".join(lines) + "\n").encode())
     print(recorded)
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import bcnmf_jax as bj
+from bcnmf_jax.writing.files import whole_file
 
 FIGURES = Path(__file__).parents[1] / "figures"
 CELLS, DONORS = 400, 8
@@ -55,7 +56,8 @@ def main() -> None:
             shot = Image.open(io.BytesIO(page.screenshot(full_page=True, clip=part)))
             # This method keeps rare colours; a third of the size.
             kept = shot.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)
-            kept.save(FIGURES / f"{name}.png", optimize=True)
+            with whole_file(FIGURES / f"{name}.png") as partial:
+                kept.save(partial, optimize=True)
         browser.close()
 
 

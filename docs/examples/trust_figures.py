@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bcnmf_jax as bj
+from bcnmf_jax.writing.files import whole_file
 
 FIGURES = Path(__file__).parents[1] / "figures"
 TARGET, BACKGROUND = "#D55E00", "#0072B2"
@@ -78,7 +79,8 @@ def path() -> Figure:
 def main() -> None:
     """Draw both."""
     for name, draw in {"choice": choices, "alpha": path}.items():
-        draw().savefig(FIGURES / f"{name}.png", dpi=150)
+        with whole_file(FIGURES / f"{name}.png") as partial:
+            draw().savefig(partial, dpi=150)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""Locks of folders: one process at a time writes there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import filelock
+
+from bcnmf_jax.writing.files import MARK, make_folders, remove_folders, resolved
+
+LOCK = f"{MARK}lock"
+WAIT = 60.0
+"""Seconds for which a reader or a short writer waits for another writer."""
+
+
+class InUseError(OSError):
+    """Another process writes there."""
+
+
+@contextmanager
+def locked(folder: str | Path, wait: float = 0.0, name: str = LOCK) -> Iterator[Path]:
+    """Hold the lock of a folder, which is made where it is missing; gives it without links.
+
+    The lock's file is removed at the end, and the folder where it was made here and is empty. What
+    a killed process leaves of them holds nobody up.
+
+    Parameters
+    ----------
+    wait : float
+        Seconds to wait for another process.
+    name : str
+        The lock's file.
+
+    Raises
+    ------
+    InUseError
+        If another process holds it.
+    OSError
+        If the folder cannot be made or written.
+    """
+    folder = resolved(folder)
+    lock, made = filelock.FileLock(folder / name, timeout=wait), []
+    try:
+        while not lock.is_locked:
+            made = make_folders(folder) or made
+            try:
+                lock.acquire()
+            except filelock.Timeout:
+                said = f"{folder} is being written by another process; wait for it, or name another"
+                raise InUseError(said) from None
+            except OSError as error:
+                if folder.exists():  # else a process that ended has removed what it had made
+                    said = f"cannot be written: {error.strerror or error}"
+                    raise type(error)(error.errno, said, str(folder)) from None
+        yield folder
+    finally:
+        try:
+            if lock.is_locked:
+                with suppress(OSError):
+                    (folder / name).unlink()
+        finally:
+            lock.release()
+            remove_folders(made)
