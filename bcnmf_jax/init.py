@@ -70,7 +70,7 @@ def start_codes(group: list[Term], basis: PyTree) -> Array:
     """Codes of the terms that share them: every component that takes part starts at its row's
     total. A row's start depends on that row alone, and not on the rank."""
     width = jax.tree.leaves(basis)[0].shape[0]
-    live = sum(w.sum(1) for w in jax.tree.leaves(basis)) > 0
+    live = jnp.stack([w.sum(1) for w in jax.tree.leaves(basis)]).sum(0) > 0
     total = sum(t.rows.x.sum(1, keepdims=True) for t in group)
 
     def reach(term: Term) -> Array:

@@ -57,9 +57,10 @@ def with_codes(blocks: Blocks, factor: float) -> Blocks:
 def in_units(objective: AbstractObjective, costs: PyTree, unit: float) -> PyTree:
     """Costs of data that were divided by a unit, in the units of the data; infinite where the
     precision cannot hold them."""
-    if unit == 1:
+    if unit == 1 or objective.degree is None:
         return costs
-    return jax.tree.map(lambda c: _times(c, unit**objective.degree), costs)
+    factor = unit**objective.degree
+    return jax.tree.map(lambda c: _times(c, factor), costs)
 
 
 def restored(objective: AbstractObjective, found: Any, unit: float) -> Any:

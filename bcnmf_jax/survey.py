@@ -92,20 +92,16 @@ def scaled_sources(objective: AbstractObjective, known: dict) -> tuple[dict, flo
     """What was surveyed over its unit, and the unit, as `scaled` has them of data in memory."""
     first = known["target"] if "target" in known else known["background"]
     leaves = jax.tree.leaves(first, is_leaf=is_known)
-    total, count = (sum(f(k) for k in leaves) for f in (lambda k: k.total.sum(), _values))
-    unit = unit_of(objective, float(total / count))
+    count = sum(k.shape[0] * k.shape[1] for k in leaves)
+    unit = unit_of(objective, float(sum(k.total.sum() for k in leaves)) / count)
     if unit == 1:
         return known, unit
 
     def one(k: Known) -> Known:
-        facts = (a / unit for a in (k.low, k.high, k.total, k.sums))
-        return Known(Times(k.source, 1 / unit), k.shape, k.dtype, *facts, k.weights)
+        facts = {f: getattr(k, f) / unit for f in ("low", "high", "total", "sums")}
+        return k._replace(source=Times(k.source, 1 / unit), **facts)
 
     return jax.tree.map(one, known, is_leaf=is_known), unit
-
-
-def _values(k: Known) -> int:
-    return k.shape[0] * k.shape[1]
 
 
 @eqx.filter_jit
