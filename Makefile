@@ -24,7 +24,7 @@ SOURCES := bcnmf_jax experiments benchmarks tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup constraints browser demo test test-all test-as-shipped test-newest test-oldest lint types parity bench paper docs dist clean
+.PHONY: help setup constraints browser demo test test-all test-as-shipped test-newest test-oldest lint types mutations parity bench paper docs dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ lint: setup ## ruff: rules and format
 
 types: setup ## pyright
 	$(PY) -m pyright --pythonpath $(PY)
+
+mutations: setup ## break one line of the core at a time, and name the test that fails
+	$(PY) -m tests.mutations
 
 parity: setup ## how closely the solvers agree with the published equations and scikit-learn
 	$(PY) -m tests.parity

@@ -1,0 +1,145 @@
+"""Break one line of the core at a time, in a copy of the tree, and name the test that fails.
+
+``python -m tests.mutations`` (or ``make mutations``) prints a table; it ends with 1 if a mistake
+goes unseen, or if a line that it would break is not there any more.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+
+
+class Mutation(NamedTuple):
+    """A mistake: text of a file, what stands in its place, and where a test may notice."""
+
+    what: str
+    path: str
+    old: str
+    new: str
+    tests: str
+
+
+MUTATIONS = (
+    Mutation(
+        "the contrast attracts (a sign)", "objectives/contrastive.py",
+        "pays=-a)", "pays=a)", "test_parity test_objectives",
+    ),
+    Mutation(
+        "alpha is of the sum, not per sample (a factor)", "objectives/contrastive.py",
+        '* data["target"].size / r.size', "* 1", "test_parity test_objectives",
+    ),
+    Mutation(
+        "a negative weight does not swap the halves", "split.py",
+        "jnp.asarray(c) >= 0", "jnp.asarray(c) == c", "test_parity test_objectives",
+    ),
+    Mutation(
+        "codes of KL are not divided by the sums of the basis", "losses.py",
+        "pos = _weigh(w.sum(1)[None], v)", "pos = _weigh(w.max(1)[None], v)", "test_losses",
+    ),
+    Mutation(
+        "squared error without its half", "losses.py",
+        "return 0.5 * (x - mu) ** 2", "return (x - mu) ** 2", "test_losses",
+    ),
+    Mutation(
+        "no step normalises the basis", "objective.py",
+        "return canonical(objective, blocks, within) if objective.scale_free else blocks",
+        "return blocks", "test_fit test_objectives test_solvers test_stream",
+    ),
+    Mutation(
+        "a solver moves frozen rows", "objective.py",
+        'blocks = {**blocks, "basis": jax.tree.map(keep, given, blocks["basis"])}', "",
+        "test_fit test_objectives",
+    ),
+    Mutation(
+        "the stop fires early", "fit.py",
+        "settled = (reached < stop.tol", "settled = (reached < 30 * stop.tol",
+        "test_fit test_known_good",
+    ),
+    Mutation(
+        "the stop does not look at the part that moves", "change.py",
+        "if not frozen:", "if True:", "test_fit test_known_good",
+    ),
+    Mutation(
+        "updates leave no zero", "solvers.py",
+        "locked = (a == 0) &", "locked = (a < 0) &", "test_fit test_known_good",
+    ),
+    Mutation(
+        "a rank keeps one component too many", "objective.py",
+        "live = (j < rank)", "live = (j <= rank)", "test_fit test_objectives",
+    ),
+    Mutation(
+        "a collapsed fit does not say so", "fit.py",
+        'RESULTS.where(found["collapsed"], RESULTS.collapsed, result)', "result", "test_fit",
+    ),
+    Mutation(
+        "explained variance of the wrong null", "diagnostics.py",
+        "return 1 - value / null", "return 1 - value / (2 * null)", "test_fit test_known_good",
+    ),
+    Mutation(
+        "every restart starts alike", "init.py",
+        "jax.random.fold_in(key, j), (features,)", "jax.random.key(0), (features,)", "test_fit",
+    ),
+    Mutation(
+        "streamed codes miss the scale that left the basis", "streamer.py",
+        "scales *= np.asarray(unit)", "pass", "test_stream",
+    ),
+    Mutation(
+        "codes stay in the unit of extreme data", "scale.py",
+        "jax.tree.map(lambda h: _times(h, factor), codes)", "codes", "test_scale",
+    ),
+    Mutation(
+        "swept numbers in single precision", "split.py",
+        "np.array(a, np.float64)", "np.array(a, np.float32)", "test_numbers",
+    ),
+    Mutation(
+        "coordinate descent overshoots", "solvers.py",
+        "jnp.maximum(moved[j] - step, 0)", "jnp.maximum(moved[j] - 1.9 * step, 0)", "test_solvers",
+    ),
+)  # fmt: skip
+
+
+def first_failure(tree: Path, tests: str) -> str:
+    """Name of the first test that fails in a tree, or an empty text."""
+    files = [f"tests/{name}.py" for name in tests.split()]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(tree)}
+    ran = subprocess.run(
+        [*command, *files], cwd=tree, env=environment, capture_output=True, text=True
+    )
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", ran.stdout, re.MULTILINE)
+    if ran.returncode and not found:
+        raise RuntimeError(ran.stdout[-2000:] + ran.stderr[-2000:])
+    return found[1].removeprefix("tests/") if found else ""
+
+
+def main() -> int:
+    unseen = 0
+    print("| mistake | file | test that fails first |\n| --- | --- | --- |", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        hidden = shutil.ignore_patterns(".*", "__pycache__", "paper", "docs")
+        shutil.copytree(ROOT, tree, ignore=hidden)
+        for m in MUTATIONS:
+            path = tree / "bcnmf_jax" / m.path
+            text = path.read_text()
+            if text.count(m.old) != 1:
+                raise LookupError(f"{m.path} has {m.old!r} {text.count(m.old)} times")
+            path.write_text(text.replace(m.old, m.new))
+            failed = first_failure(tree, m.tests)
+            path.write_text(text)
+            unseen += not failed
+            print(f"| {m.what} | {m.path} | {failed or 'none'} |", flush=True)
+    return int(unseen > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
