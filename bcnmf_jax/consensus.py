@@ -18,6 +18,7 @@ from bcnmf_jax.data import prepare
 from bcnmf_jax.fit import Fit, Stop, fit_prepared, result_name
 from bcnmf_jax.init import require_target
 from bcnmf_jax.objective import AbstractObjective, Blocks, Data
+from bcnmf_jax.scale import scaled, with_codes
 from bcnmf_jax.solvers import default_solver
 from bcnmf_jax.transform import SETTLED, game_value, solve_codes
 
@@ -119,6 +120,7 @@ def consensus(
             raise ValueError(f"{name} must be above 0 and at most {top:g}, found {value!r}")
     rows = prepare(data, weights, mask)
     require_target(objective, rows)
+    rows, factor = scaled(objective, rows)
     bases, used = _restarts(objective, rows, fits)
     if used.sum() < 2:
         raise ValueError(
@@ -153,7 +155,7 @@ def consensus(
     programs /= programs.sum(1, keepdims=True)
     basis = _like(bases[0], np.concatenate([programs, extra]).astype(wide[0].dtype))
     return Consensus(
-        blocks=_solve(objective, rows, basis, SETTLED),
+        blocks=with_codes(_solve(objective, rows, basis, SETTLED), factor),
         stability=(share * found.cosine)[order], cosine=found.cosine[order], share=share[order],
         silhouette=found.silhouette[order], members=members, distance=distance, used=used,
         kept=kept,

@@ -1,7 +1,8 @@
 """Data of extreme scale: divided by a power of two for the work, codes and costs multiplied back.
 
-In single precision the square of 1e20 is infinite, and that of 1e-23 zero. Every update commutes
-with a common factor of all data, and a power of two changes no digit of them.
+In single precision the square of 1e20 is infinite, and that of 1e-23 zero. Updates commute with a
+common factor of all data (but for the floors that guard divisions), and a power of two changes no
+digit of them.
 """
 
 from __future__ import annotations
@@ -21,14 +22,33 @@ from bcnmf_jax.terms import is_rows
 
 ORDINARY = 2.0**20
 """A mean between the inverse of this and this is ordinary: such data stay as they are."""
+OWN_SCALE = 2.0**50
+"""The same for objectives with a scale of their own, whose data nothing may divide."""
+FARTHEST = {4: 2.0**100, 8: 2.0**400}
+"""The same for data of so many bytes a value, whose squares double precision must hold."""
 
 
-def unit_of(objective: AbstractObjective, mean: float) -> float:
-    """What to divide data of this mean by: a power of two near it, or 1 where the mean is ordinary
-    or not known, and where a common factor of all data changes the objective."""
-    if objective.degree is None or not 0 < mean < math.inf or 1 / ORDINARY <= mean <= ORDINARY:
+def unit_of(objective: AbstractObjective, mean: float, dtype: Any) -> float:
+    """What to divide data by whose target has this mean: a power of two near it, or 1 where the
+    mean is ordinary, or 0.
+
+    Raises
+    ------
+    ValueError
+        For a mean that no fit in this precision can bear; for an extreme one where a common factor
+        of all data changes the objective.
+    """
+    if mean == 0 or 1 / ORDINARY <= mean <= ORDINARY:
         return 1.0
-    return 2.0 ** round(math.log2(mean))
+    own = objective.degree is None
+    most = OWN_SCALE if own else FARTHEST[np.dtype(dtype).itemsize]
+    if not 1 / most <= mean <= most:
+        why = "its penalties or its loss have a scale of their own" if own else f"in {dtype}"
+        raise ValueError(
+            f"the target has a mean of {mean:.3g}, which {type(objective).__name__} cannot fit "
+            f"({why}); rescale all data by a common factor"
+        )
+    return 1.0 if own else 2.0 ** round(math.log2(mean))
 
 
 def scaled(objective: AbstractObjective, data: Data) -> tuple[Data, float]:
@@ -39,7 +59,7 @@ def scaled(objective: AbstractObjective, data: Data) -> tuple[Data, float]:
     if any(map(traced, leaves)):
         return data, 1.0
     count = sum(x.size for x in leaves)
-    unit = unit_of(objective, sum(_mean(x) * x.size / count for x in leaves))
+    unit = unit_of(objective, sum(_mean(x) * (x.size / count) for x in leaves), leaves[0].dtype)
     if unit == 1:
         return data, unit
     one = lambda r: replace(r, x=_times(r.x, 1 / unit))  # noqa: E731
@@ -55,12 +75,12 @@ def with_codes(blocks: Blocks, factor: float) -> Blocks:
 
 
 def in_units(objective: AbstractObjective, costs: PyTree, unit: float) -> PyTree:
-    """Costs of data that were divided by a unit, in the units of the data; infinite where the
-    precision cannot hold them."""
-    if unit == 1 or objective.degree is None:
+    """Costs of data that were divided by a unit, in the units of the data; then of NumPy, in double
+    precision, which holds what that of the data may not."""
+    if unit == 1:
         return costs
-    factor = unit**objective.degree
-    return jax.tree.map(lambda c: _times(c, factor), costs)
+    factor = np.float64(unit) ** objective.degree
+    return jax.tree.map(lambda c: np.asarray(np.float64(c) * factor), costs)
 
 
 def restored(objective: AbstractObjective, found: Any, unit: float) -> Any:
@@ -73,14 +93,15 @@ def restored(objective: AbstractObjective, found: Any, unit: float) -> Any:
 
 
 def _mean(x: Array | np.ndarray) -> float:
-    """Mean of values whose sum may be infinite: then of the largest value, which is as large."""
-    if isinstance(x, np.ndarray) or x.is_fully_addressable:
-        x = np.asarray(x)
+    """Mean of values, or the largest where their sum is infinite; taken where they are."""
+    here = isinstance(x, np.ndarray) or (
+        x.is_fully_addressable and all(d.platform == "cpu" for d in x.devices())
+    )
+    x = np.asarray(x) if here else x
     with np.errstate(over="ignore"):
         mean = float(x.mean())
     return mean if math.isfinite(mean) else float(x.max())
 
 
 def _times(x: Any, factor: float) -> Any:
-    with np.errstate(over="ignore"):
-        return x * np.asarray(factor, x.dtype)
+    return x * np.asarray(factor, x.dtype)

@@ -92,7 +92,7 @@ def stream_value(
     *,
     stop: Stop = SETTLED,
     chunk_rows: int = CHUNK_ROWS,
-) -> Array:
+) -> Array | np.ndarray:
     """`game_value` of data that are read once, chunk by chunk.
 
     Parameters

@@ -93,7 +93,8 @@ def scaled_sources(objective: AbstractObjective, known: dict) -> tuple[dict, flo
     first = known["target"] if "target" in known else known["background"]
     leaves = jax.tree.leaves(first, is_leaf=is_known)
     count = sum(k.shape[0] * k.shape[1] for k in leaves)
-    unit = unit_of(objective, float(sum(k.total.sum() for k in leaves)) / count)
+    mean = float(sum(k.total.sum() for k in leaves)) / count
+    unit = unit_of(objective, mean, leaves[0].dtype)
     if unit == 1:
         return known, unit
 

@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, PyTree
 
@@ -169,7 +170,7 @@ def game_value(
     stop: Stop = SETTLED,
     weights: dict | None = None,
     mask: dict | None = None,
-) -> Array:
+) -> Array | np.ndarray:
     """``V(basis)``: the basis' cost with all codes at their optimum, a scalar.
 
     What restarts are compared by: the cost at frozen codes bounds it from neither side. Where

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+import scipy.sparse
 
 import bcnmf_jax as bj
 
@@ -93,6 +94,65 @@ def test_a_sweep_and_components_in_turn(plain):
         for one, other in (swept, turned):
             close(other.blocks["basis"], one.blocks["basis"])
             close(np.float64(other.blocks["target"]) / factor, one.blocks["target"])
+
+
+@pytest.mark.parametrize("how", ["memory", "sparse"])
+def test_the_best_restart_is_the_same(plain, how):
+    found = []
+    for factor in (1.0, 1e-20, 1e19):
+        data = times(plain, factor)
+        if how == "sparse":
+            data = {k: scipy.sparse.csr_matrix(a) for k, a in data.items()}
+        model = bj.BCNMF(
+            3, alpha=0.8, n_restarts=6, random_state=1, max_iter=10, tol=0.0,
+            n_background_components=2,
+        )  # fmt: skip
+        found.append(model.fit(data["target"], background=data["background"]))
+    values = [np.asarray(m.restarts_["value"], float) for m in found]
+    best = [int(np.argmin(v)) for v in values]
+    assert best[0] == best[1] == best[2] != 0
+    for factor, mine, model in zip((1e-20, 1e19), values[1:], found[1:], strict=True):
+        np.testing.assert_allclose(mine / factor**2, values[0], rtol=2e-3)
+        close(model.components_, found[0].components_, 5e-3)
+
+
+def test_costs_and_consensus_in_units_of_the_data(plain):
+    keys, stop = jax.random.split(KEY, 4), bj.Stop(tol=0.0, max_steps=20)
+    objective, found = bj.SharedTarget(2, 0.3), []
+    for factor in (1.0, 1e-20):
+        data = times(plain, factor)
+        fits = bj.sweep(
+            bj.SharedTarget, data, alphas=[0.3], ranks=[2], keys=keys, stop=stop, shared_rank=2
+        )
+        found.append((fits, bj.consensus(objective, data, fits, n_components=2, density=2.0)))
+    (one, agreed), (other, again) = found
+    np.testing.assert_allclose(other.costs["basis"] * 1e40, one.costs["basis"], rtol=1e-2)
+    np.testing.assert_allclose(other.trace["cost"] * 1e40, one.trace["cost"], rtol=1e-2)
+    assert agreed.kept == again.kept
+    close(np.float64(again.blocks["target"]) * 1e20, agreed.blocks["target"], 1e-2)
+
+
+@pytest.mark.parametrize("factor", [1e-42, 3e37])
+def test_what_the_precision_cannot_hold(plain, factor):
+    data = times(plain, factor)
+    for call in (
+        lambda: bj.init(bj.NMF(), data, 2, KEY),
+        lambda: bj.BCNMF(2).fit(data["target"], background=data["background"]),
+    ):
+        with pytest.raises(ValueError, match=r"mean of .*rescale"):
+            call()
+
+
+def test_double_precision_holds_more(x64, plain):
+    data = {k: a.astype(float) * 1e110 for k, a in plain.items()}
+    found = bj.fit(bj.NMF(), data, bj.init(bj.NMF(), data, 2, KEY), stop=bj.Stop(max_steps=10))
+    assert found.diagnostics["x_explained"] > 0.8 and np.isfinite(found.costs["basis"])
+
+
+def test_a_penalty_does_not_fit_data_of_another_world(plain):
+    objective, data = bj.Contrastive(0.5, penalties=(bj.L2("basis", 0.1),)), times(plain, 1e18)
+    with pytest.raises(ValueError, match="scale of their own"):
+        bj.init(objective, data, 2, KEY)
 
 
 def test_what_has_a_scale_of_its_own_stays(plain):
