@@ -40,8 +40,8 @@ class Stacked:
 
     def __init__(self, parts: Sequence[Any]):
         self.parts = list(parts)
-        self.ends = np.cumsum([p.shape[0] for p in self.parts])
-        self.shape = (int(self.ends[-1]), self.parts[0].shape[1])
+        self.ends = np.cumsum([p.shape[0] for p in self.parts]).tolist()
+        self.shape = (self.ends[-1], self.parts[0].shape[1])
         self.dtype = np.result_type(*(p.dtype for p in self.parts))
 
     def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:

@@ -202,4 +202,6 @@ def block_costs(
         Nested as the blocks are.
     """
     rows, unit = scaled(objective, prepare(data, weights, mask))
+    dtype = jax.tree.leaves(rows)[0].dtype
+    blocks = jax.tree.map(lambda a: jnp.asarray(a, dtype), blocks)
     return in_units(objective, costs(objective, rows, with_codes(blocks, 1 / unit)), unit)

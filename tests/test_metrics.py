@@ -232,5 +232,5 @@ def test_malformed_arrays_are_named():
         metrics.logistic_auc(codes, labels, groups=[1, 2, 3])
     with pytest.raises(ValueError, match=r"shared: found shape \(3, 1\); pass 20 rows"):
         metrics.clustering(codes, labels, shared=np.ones((3, 1)))
-    with pytest.raises(ValueError, match="permutations: found 0"):
+    with pytest.raises(ValueError, match="permutations must be an integer of at least 1, found 0"):
         metrics.component_auc(codes, labels, permutations=0)

@@ -43,7 +43,7 @@ class Job:
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "TMPDIR")}
         base = kept | {
             "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1", "NUM_PROCESSES": str(count),
-            "XLA_FLAGS": f"{flags} --xla_backend_optimization_level=0",
+            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}",
             "JAX_COORDINATOR_ADDRESS": at, "JAX_COORDINATOR_BIND_ADDRESS": at,
             "PYTHONPATH": str(PROGRAM.parents[2]),
         }  # fmt: skip

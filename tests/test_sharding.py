@@ -157,7 +157,7 @@ def main(names):
 
 def start(names, dtype="float32"):
     """Run cases among eight devices; what they print."""
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     env = os.environ | {"XLA_FLAGS": flags, "JAX_ENABLE_X64": str(int(dtype == "float64"))}
     env |= {"JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "tests.test_sharding", *names]
