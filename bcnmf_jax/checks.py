@@ -152,7 +152,7 @@ def check_weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax
     if v.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, found dtype {v.dtype}")
     if not np.isfinite(v).all() or (v < 0).any() or not (v > 0).any():
-        raise ValueError(f"{name} must be finite, at least 0, and somewhere above 0")
+        raise ValueError(f"{name} must be finite, at least 0, and not zero throughout")
     return v
 
 
