@@ -131,12 +131,17 @@ def check_form(a: Any, name: str) -> None:
         raise TypeError(
             f"{name} is {a.dtype}, whose sums overflow; convert it to float32 or float64"
         )
-    if len(a.shape) != 2:
-        raise ValueError(
-            f"{name} must have two dimensions (samples, features), found shape {a.shape}"
-        )
+    check_dimensions(a.shape, name)
     if 0 in a.shape:
         raise ValueError(f"{name} is empty: shape {a.shape}; it needs samples and features")
+
+
+def check_dimensions(shape: tuple[int, ...], name: str) -> None:
+    """Raise ValueError for another number of dimensions than two."""
+    if len(shape) != 2:
+        raise ValueError(
+            f"{name} must have two dimensions (samples, features), found shape {shape}"
+        )
 
 
 def check_weights(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax.Array:

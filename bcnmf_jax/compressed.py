@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from bcnmf_jax.checks import check_dimensions
+from bcnmf_jax.sources import select
+
 
 def check_parts(data: Any, indices: Any, indptr: Any, shape: tuple[int, int], name: str) -> None:
     """Raise ValueError unless three arrays are a compressed matrix.
@@ -52,7 +55,7 @@ def check_pointers(indptr: Any, rows: int, data: tuple, indices: tuple, name: st
             f"{name}/indptr goes from {indptr[0]} to {indptr[-1]}; it must go from 0 to the "
             f"number of values, {data[0]}"
         )
-    falls = np.diff(pointers) < 0
+    falls = pointers[1:] < pointers[:-1]  # a difference could leave the 64 bits
     if falls.any():
         at = int(np.argmax(falls))
         raise ValueError(
@@ -89,7 +92,9 @@ def _check_whole(stored: Any, name: str) -> None:
 
 
 def check_matrix(matrix: Any, name: str) -> None:
-    """Raise ValueError for a SciPy sparse matrix whose parts do not fit together."""
+    """Raise ValueError for a SciPy sparse array of other than two dimensions, and for one whose
+    parts do not fit together."""
+    check_dimensions(matrix.shape, name)
     if matrix.format in ("csr", "csc"):
         shape = matrix.shape if matrix.format == "csr" else matrix.shape[::-1]
         check_parts(*stored_parts(matrix), shape, name)
@@ -132,24 +137,32 @@ class CSRRows:
     ------
     ValueError
         For parts that are no CSR matrix; for indices outside the width when their rows are read.
+    TypeError
+        For values that are no real numbers.
     """
 
     format = "csr"
 
     def __init__(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, int], name: str):
+        check_dimensions(shape, name)
         check_number(data, name)
         _check_whole(indices, f"{name}/indices")
         self.indptr = check_pointers(indptr, shape[0], data.shape, indices.shape, name)
         self.data, self.indices, self.name = data, indices, name
         self.shape, self.dtype = shape, np.dtype(data.dtype)
 
-    def __getitem__(self, rows: slice) -> Any:
+    def __getitem__(self, rows: Any) -> Any:
+        return select(self._read, self.shape[0], rows)
+
+    def _read(self, start: int, stop: int) -> Any:
         from scipy.sparse import csr_matrix
 
-        start, stop, _ = rows.indices(self.shape[0])
         pointers = self.indptr[start : stop + 1]
         first, last = (int(p) for p in pointers[[0, -1]])
         indices, data = (np.asarray(a[first:last]) for a in (self.indices, self.data))
         check_indices(indices, self.shape[1], self.name)
         shape = stop - start, self.shape[1]
-        return csr_matrix((data, indices, (pointers - first).astype(indices.dtype)), shape=shape)
+        # Not the stored type, which may be too small for pointers.
+        wide = np.int32 if max(last - first, *shape) <= np.iinfo(np.int32).max else np.int64
+        parts = data, indices.astype(wide, copy=False), (pointers - first).astype(wide)
+        return csr_matrix(parts, shape=shape)

@@ -30,12 +30,10 @@ def _rows(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Rows:
             raise ValueError(f"data[{name!r}] is prepared: its weights and mask are in it already")
         return a
     if np.ma.isMaskedArray(a):
-        a, mask = _unmasked(a, mask, name)
+        a, mask = a.data, _mask_of(a, mask, name)
     if mask is not None and not traced(a):
         a = a if isinstance(a, jax.Array) else np.asarray(a)
-        mask = check_weights(mask, a.shape, f"mask[{name!r}]")
-        if mask.shape != a.shape:
-            raise ValueError(f"mask[{name!r}] must have the shape of the data, {a.shape}")
+        mask = _checked(mask, a.shape, name)
         x = check_array(np.where(mask == 0, 0, a), f"data[{name!r}]", constant=constant)
         x = jnp.asarray(x, working(x.dtype))  # nobody else holds what np.where has made
     else:
@@ -51,17 +49,22 @@ def _rows(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Rows:
     return Rows(x, v)
 
 
-def _unmasked(a: np.ma.MaskedArray, mask: Any, name: str) -> tuple[np.ndarray, Any]:
-    """The values of a masked array, and the mask that it and another one, if any, make."""
+def _mask_of(a: np.ma.MaskedArray, mask: Any, name: str) -> Any:
+    """The mask that a masked array and another one, if any, make; None where nothing is hidden."""
     hidden = np.ma.getmaskarray(a)
     if not hidden.any():
-        return a.data, mask
+        return mask
     if mask is None:
-        return a.data, (~hidden).astype(np.float32)
-    mask = check_weights(mask, a.shape, f"mask[{name!r}]")
-    if mask.shape != a.shape:
-        raise ValueError(f"mask[{name!r}] must have the shape of the data, {a.shape}")
-    return a.data, np.where(hidden, 0, mask)
+        return (~hidden).astype(np.float32)
+    return np.where(hidden, 0, _checked(mask, a.shape, name))
+
+
+def _checked(mask: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax.Array:
+    """A mask of the shape of the data."""
+    mask = check_weights(mask, shape, f"mask[{name!r}]")
+    if mask.shape != shape:
+        raise ValueError(f"mask[{name!r}] must have the shape of the data, {shape}")
+    return mask
 
 
 def seen(rows: Any) -> Any:

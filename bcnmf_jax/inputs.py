@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Number
 from typing import Any
 
 import jax
@@ -76,7 +76,7 @@ def read_weights(target: Any, sample_weight: Any) -> dict[str, Any]:
         return {}
     check_unmasked(sample_weight, "sample_weight", "sample_weight.filled(0)")
     rows = target.shape[0]
-    if isinstance(sample_weight, Number):
+    if isinstance(sample_weight, numbers.Number):
         sample_weight = np.full(rows, sample_weight)
     found = check_array(
         sample_weight,

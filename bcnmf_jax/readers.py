@@ -25,8 +25,8 @@ class SparseRows:
     TypeError
         For what is no sparse matrix of real numbers.
     ValueError
-        For a matrix whose indices and pointers do not fit together; where it is CSR, for indices
-        outside its width when their rows are read.
+        For an array of other than two dimensions, and a matrix whose indices and pointers do not
+        fit together; where it is CSR, for indices outside its width when their rows are read.
     """
 
     def __init__(self, matrix: Any):
@@ -42,7 +42,7 @@ class SparseRows:
         """Write rows ``start`` to ``stop`` into ``out``."""
         _densify(self.matrix[start:stop], out)
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
+    def __getitem__(self, rows: Any) -> np.ndarray:
         return self.matrix[rows].toarray()
 
 
@@ -91,7 +91,7 @@ class StoredRows:
     def __deepcopy__(self, memo: dict) -> StoredRows:
         return self  # of what is read alone, and cannot be copied
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
+    def __getitem__(self, rows: Any) -> np.ndarray:
         found = self.stored[rows]
         return found.toarray() if hasattr(found, "tocsr") else np.asarray(found)
 

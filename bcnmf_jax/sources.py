@@ -52,8 +52,10 @@ class Stacked:
             if a < b:
                 fill(part, a - first, b - first, out[a - start : b - start])
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        start, stop, _ = rows.indices(self.shape[0])
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return select(self._read, self.shape[0], rows)
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
         out = np.empty((stop - start, self.shape[1]), self.dtype)
         self.rows_into(start, stop, out)
         return out
@@ -70,6 +72,32 @@ class Times:
         """Write rows ``start`` to ``stop`` into ``out``."""
         fill(self.source, start, stop, out)
         out *= out.dtype.type(self.factor)
+
+
+def select(read: Callable[[int, int], Any], count: int, rows: Any) -> Any:
+    """Rows of a source that reads neighbours.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the rows from ``start`` to ``stop``, an array or a CSR matrix.
+    count : int
+        Rows that there are.
+    rows : slice, int, int array or bool array (count,)
+        As an index of NumPy; what lies between the first and the last of them is read too.
+
+    Raises
+    ------
+    IndexError
+        For rows that there are not, as NumPy does.
+    """
+    if isinstance(rows, slice):
+        near = range(count)[rows]
+        if near.step == 1:
+            return read(near.start, max(near.start, near.stop))
+    at = np.arange(count)[rows]
+    first, last = (int(at.min()), int(at.max())) if at.size else (0, -1)
+    return read(first, last + 1)[at - first]
 
 
 def fill(source: Any, start: int, stop: int, out: np.ndarray) -> None:

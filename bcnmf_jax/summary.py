@@ -53,7 +53,7 @@ def scaled_alone(x: Summary, y: Summary) -> str:
     scaler leaves it; nothing where there is no such sign."""
     samples = {"sum": (x.total, y.total), "length": (x.length, y.length)}
     for name, (a, b) in samples.items():
-        if a is not None and b is not None and _is_one(a) and b.std() > APART * b.mean():
+        if a is not None and b is not None and _is_one(a) and _vary(b):
             return f"sample has the same {name}"
     features = {
         "largest value": (x.high, y.high),
@@ -70,6 +70,12 @@ def _is_one(values: np.ndarray) -> bool:
     """Whether all values are one, but for those that are 0."""
     some = values[values > 0]
     return len(some) > 2 and float(np.ptp(some)) <= SAME * float(some.max())
+
+
+def _vary(values: np.ndarray) -> bool:
+    """Whether values but for those that are 0 differ as of samples that are not normalised."""
+    some = values[values > 0]
+    return len(some) > 0 and float(some.std()) > APART * float(some.mean())
 
 
 def _unlike(x: Summary, y: Summary) -> bool:

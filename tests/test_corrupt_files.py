@@ -17,6 +17,7 @@ from bcnmf_jax.tabular import TableError, read_table
 from bcnmf_jax.tl.rows import Chosen, matrix_of
 
 WIDTH, ROWS = 8, 60
+FAR = 2**63
 
 
 def whole():
@@ -42,6 +43,10 @@ CORRUPT = {
     "late start": (lambda p: changed(p, ("indptr", 0), 1), "indptr goes from 1"),
     "far end": (lambda p: changed(p, ("indptr", -1), 10**6), "indptr goes from 0 to 1000000"),
     "falling pointers": (lambda p: changed(p, ("indptr", 3), 10**5), "indptr falls from 100000"),
+    "pointers far apart": (
+        lambda p: p.update(indptr=np.array([0, FAR - 1, -FAR, -1, *p["indptr"][4:]])),
+        "indptr falls from 9223372036854775807",
+    ),
     "few pointers": (lambda p: shortened(p, "indptr"), r"indptr has shape"),
     "few indices": (lambda p: shortened(p, "indices"), "of one length"),
     "fractions": (lambda p: p.update(indices=p["indices"] + 0.5), "indices must hold integers"),
@@ -75,24 +80,35 @@ def put(group, parts):
         group[name] = values
 
 
-@pytest.mark.parametrize("form", ["h5ad", "zarr"])
-@pytest.mark.parametrize("what", CORRUPT)
-@pytest.mark.filterwarnings("ignore:.*zarr.*")
-def test_a_corrupt_matrix_on_disk_is_refused(what, form, tmp_path):
-    path, held = tmp_path / f"x.{form}", anndata.AnnData(whole())
-    parts, words = corrupt(what, held.X)
-    if form == "h5ad":
-        held.write_h5ad(path)
+def write(path, matrix):
+    if path.suffix == ".h5ad":
+        anndata.AnnData(matrix).write_h5ad(path)
+    else:
+        anndata.AnnData(matrix).write_zarr(path)
+
+
+def rewrite(path, parts):
+    """Other parts of the matrix in a file."""
+    if path.suffix == ".h5ad":
         with h5py.File(path, "r+") as file:
             put(file["X"], parts)
     else:
         import zarr
 
-        held.write_zarr(path)
         group = zarr.open_group(str(path), mode="r+", use_consolidated=False)["X"]
         for name, values in parts.items():
             group.create_array(name, data=values, overwrite=True)
         zarr.consolidate_metadata(str(path))
+
+
+@pytest.mark.parametrize("form", ["h5ad", "zarr"])
+@pytest.mark.parametrize("what", CORRUPT)
+@pytest.mark.filterwarnings("ignore:.*zarr.*")
+def test_a_corrupt_matrix_on_disk_is_refused(what, form, tmp_path):
+    path = tmp_path / f"x.{form}"
+    parts, words = corrupt(what, whole())
+    write(path, whole())
+    rewrite(path, parts)
     # A chunk that holds the odd index; chunks before it are fine.
     with pytest.raises(ValueError, match=words) as caught:
         bj.survey({"target": bj.source(path)}, chunk_rows=16)
@@ -151,10 +167,10 @@ def tenx(path, parts, shape=(WIDTH, ROWS)):
         for name, values in parts.items():
             group[name] = values
         group["shape"] = np.array(shape)
-        group["barcodes"] = np.array([f"c{i}" for i in range(ROWS)], "S")
+        group["barcodes"] = np.array([f"c{i}" for i in range(shape[1])], "S")
         features = group.create_group("features")
-        features["id"] = features["name"] = np.array([f"g{i}" for i in range(WIDTH)], "S")
-        features["feature_type"] = np.array(["Gene Expression"] * WIDTH, "S")
+        features["id"] = features["name"] = np.array([f"g{i}" for i in range(shape[0])], "S")
+        features["feature_type"] = np.array(["Gene Expression"] * shape[0], "S")
 
 
 @pytest.mark.parametrize("what", CORRUPT)
@@ -164,6 +180,40 @@ def test_a_corrupt_10x_file_is_refused(what, tmp_path):
     with pytest.raises(TableError, match=words) as caught:
         read_table(tmp_path / "x.h5")
     assert f"{tmp_path / 'x.h5'}: matrix/in" in str(caught.value)
+
+
+INTEGERS = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i2", ">i4", ">u8"]
+
+
+def filled(pointers):
+    """A matrix of 100 columns with as many values as pointers of a type can count, up to 70,000."""
+    rows = min(int(np.iinfo(pointers).max) // 100, 700)
+    return sp.csr_matrix(np.arange(1, 100 * rows + 1, dtype="f4").reshape(rows, 100))
+
+
+@pytest.mark.parametrize("pointers", INTEGERS)
+@pytest.mark.filterwarnings("ignore:.*zarr.*")
+def test_indices_and_pointers_of_every_integer_type(pointers, tmp_path):
+    matrix = filled(pointers)
+    dense, ends = matrix.toarray(), matrix.indptr.astype(pointers)
+    paths = [tmp_path / "x.h5ad", tmp_path / "x.zarr"]
+    for path in paths:
+        write(path, matrix)
+        rewrite(path, {"indptr": ends})
+    for kind in INTEGERS:
+        indices = matrix.indices.astype(kind)
+        made = matrix.copy()
+        made.indices, made.indptr = indices, ends
+        for path in paths:
+            rewrite(path, {"indices": indices})
+        tenx(tmp_path / "x.h5", parts_of(made), made.shape[::-1])
+        for source in map(bj.source, (made, *paths)):
+            out = np.empty_like(dense)
+            source.rows_into(0, len(dense), out)
+            np.testing.assert_array_equal(out, dense)
+            np.testing.assert_array_equal(source[1:], dense[1:])
+        for path in (tmp_path / "x.h5", paths[0]):
+            np.testing.assert_array_equal(read_table(path).values.toarray(), dense)
 
 
 @pytest.mark.parametrize("what", [k for k in CORRUPT if k != "fractions"])  # SciPy rounds them

@@ -60,6 +60,7 @@ def test_another_file_of_that_name_is_refused(name, folder):
         ("%%MatrixMarket matrix coordinate integer general\n2 2 1\n3 1 4\n", "outside"),
         ("%%MatrixMarket matrix coordinate real general\n2 2 1\n1 1 .5\n", "no counts"),
         ("%%MatrixMarket matrix coordinate integer general\n2 2 1\n1 1 -5\n", "no counts"),
+        ("%%MatrixMarket matrix coordinate integer general\n2 2 1\n1 1 3000000000\n", "no counts"),
     ],
 )
 def test_read_counts_refuses_odd_files(tmp_path, text, message):

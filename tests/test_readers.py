@@ -10,7 +10,9 @@ import scipy.sparse as sp
 from sklearn.base import clone
 
 import bcnmf_jax as bj
-from bcnmf_jax.sources import Reader
+from bcnmf_jax.sources import Reader, Stacked
+from bcnmf_jax.tabular.files import _single
+from bcnmf_jax.tl.rows import Chosen
 
 
 def anndata_sources(X, folder):
@@ -39,6 +41,15 @@ def anndata_sources(X, folder):
     }
 
 
+@pytest.fixture(scope="module")
+def backed(holed, tmp_path_factory):
+    import anndata
+
+    path = tmp_path_factory.mktemp("backed") / "a.h5ad"
+    anndata.AnnData(sp.csr_matrix(holed["background"][:24])).write_h5ad(path)
+    return path
+
+
 @pytest.mark.filterwarnings("ignore:.*zarr.*")
 def test_every_source_gives_the_same_rows(holed, tmp_path):
     X = holed["target"]
@@ -60,6 +71,40 @@ def test_every_source_gives_the_same_rows(holed, tmp_path):
         bj.BackedRows(tmp_path / "none.h5ad")
     with pytest.raises(TypeError, match="layer"):
         bj.source(X, layer="counts")
+
+
+INDICES = [
+    slice(0, 20, 2), slice(5, 2), slice(None, None, -1), slice(20, 3, -4), slice(5, 2, 2),
+    slice(99, None), slice(-3, None), 3, -1, np.int64(7), [4, 2, 2, -1], np.array([], int),
+    np.arange(24) % 5 == 1, np.zeros(24, bool),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", INDICES, ids=str)
+def test_rows_are_chosen_as_from_a_matrix(rows, holed, backed):
+    X = holed["background"][:24]
+    M = sp.csr_matrix(X)
+    sources = {"csr": bj.source(M), "csc": bj.source(M.tocsc()), "h5ad": bj.source(backed)}
+    for name, source in sources.items():
+        np.testing.assert_array_equal(source[rows], M[rows].toarray(), err_msg=name)
+    for source in (Stacked([X[:9], X[9:]]), Chosen(M, np.arange(24))):
+        np.testing.assert_array_equal(source[rows], X[rows])
+
+
+@pytest.mark.parametrize("rows", [24, [0, -25], np.ones(5, bool)], ids=str)
+def test_rows_that_there_are_not(rows, holed):
+    X = holed["background"][:24]
+    for source in (bj.source(sp.csr_matrix(X)), Stacked([X[:9], X[9:]])):
+        with pytest.raises(IndexError, match="24"):
+            source[rows]
+
+
+@pytest.mark.parametrize("form", [sp.coo_array, sp.csr_array])
+def test_a_sparse_array_of_one_dimension_is_refused(form):
+    made = form(np.arange(5.0))
+    for use in (bj.source, bj.BCNMF(2).fit, _single):
+        with pytest.raises(ValueError, match=r"two dimensions .*, found shape \(5,\)"):
+            use(made)
 
 
 def test_reading_errors_reach_the_caller(holed):

@@ -50,6 +50,14 @@ def test_one_set_scaled_without_the_other(kind, scaler):
     assert warned(scaled, scaler.fit_transform(y)) == []
 
 
+@pytest.mark.parametrize("scaler", [Normalizer("l1"), Normalizer("l2")], ids=str)
+def test_an_empty_sample_is_no_sign_of_another_scale(scaler):
+    x, y = (scaler.fit_transform(a) * 1e4 for a in KINDS["gamma"])
+    empty = [np.vstack([a, np.zeros(a.shape[1])]) for a in (x, y)]
+    assert warned(empty[0], y) == warned(x, empty[1]) == warned(*empty) == []
+    assert "every sample" in warned(x, np.vstack([KINDS["gamma"][1], np.zeros(20)]))[0]
+
+
 def test_sparse_data_read_chunk_by_chunk():
     x, y = (sp.csr_matrix(np.floor(a)) for a in KINDS["gamma"])
     scaler, read = MaxAbsScaler().fit(x), bj.survey

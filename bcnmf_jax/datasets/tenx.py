@@ -83,8 +83,11 @@ def read_counts(path: Path, cells: Array | None = None) -> sparse.csr_array:
     if not parts:
         raise ValueError(f"{path} has no entries")
     row, column, value = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    if (value < 0).any() or (value != np.round(value)).any():
-        raise ValueError(f"{path} holds numbers that are no counts (negative or fractional)")
+    most = np.iinfo(np.int32).max
+    if (value < 0).any() or (value != np.round(value)).any() or (value > most).any():
+        raise ValueError(
+            f"{path} holds numbers that are no counts (negative, fractional or above {most})"
+        )
     shape = (int(keep.sum()), genes)
     return sparse.csr_array((value.astype(np.int32), (row, column)), shape=shape)
 

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix, vstack
 
 from bcnmf_jax.checks import check_form, check_values
 from bcnmf_jax.readers import source
-from bcnmf_jax.sources import CHUNK_ROWS
+from bcnmf_jax.sources import CHUNK_ROWS, select
 
 BLOCK = 512
 """Stored rows, with all their columns, that are in memory at once."""
@@ -56,8 +56,10 @@ class Chosen:
                 block = block[:, self.columns]
             out[a:b] = block.toarray() if hasattr(block, "toarray") else block
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        start, stop, _ = rows.indices(self.shape[0])
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return select(self._read, self.shape[0], rows)
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
         out = np.empty((stop - start, self.shape[1]), self.dtype)
         self.rows_into(start, stop, out)
         return out
