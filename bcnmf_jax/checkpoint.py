@@ -23,10 +23,18 @@ def save(path: str | Path, arrays: Sequence[Any], about: dict[str, Any]) -> None
     arrays : sequence of arrays
     about : dict
         What JSON can hold.
+
+    Raises
+    ------
+    ValueError
+        For a description with NaN or an infinite number; nothing is written.
+    OSError
+        As `whole_file`.
     """
     named = {str(i): np.asarray(a) for i, a in enumerate(arrays)}
+    text = json.dumps(about, allow_nan=False)
     with whole_file(path) as partial, open(partial, "wb") as file:
-        np.savez(file, about=np.array(json.dumps(about)), **named)  # pyright: ignore
+        np.savez(file, about=np.array(text), **named)  # pyright: ignore
 
 
 def load(path: str | Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:

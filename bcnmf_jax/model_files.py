@@ -27,7 +27,7 @@ from safetensors.numpy import load, save
 from bcnmf_jax.json_text import parsed
 from bcnmf_jax.losses import KL, AbstractLoss, Beta, Frobenius, NegativeBinomial
 from bcnmf_jax.writing.files import resolved, write_bytes
-from bcnmf_jax.writing.folders import contents, recovered, replaced
+from bcnmf_jax.writing.folders import as_one, contents, replaced
 from bcnmf_jax.writing.locks import WAIT, locked
 
 FORMAT = 1
@@ -68,11 +68,12 @@ def write(folder: str | Path, stored: Stored) -> None:
     }
     numbers = save(arrays)
     sums = {ARRAYS: hashlib.sha256(numbers).hexdigest(), DOCUMENT: _digest(body)}
+    text = json.dumps(body | {"sha256": sums}, indent=1, allow_nan=False)
     if folder.exists() and not (folder.is_dir() and contents(folder) <= set(ENTRIES)):
         raise ValueError(f"{str(folder)!r} holds something else than a model; name a new folder")
     with locked(folder, WAIT), replaced(folder, ENTRIES) as new:
         write_bytes(new / ARRAYS, numbers)
-        write_bytes(new / DOCUMENT, json.dumps(body | {"sha256": sums}, indent=1).encode())
+        write_bytes(new / DOCUMENT, text.encode())
 
 
 def read(folder: str | Path) -> Stored:
@@ -85,9 +86,14 @@ def read(folder: str | Path) -> Stored:
     ValueError
         For files that are not of this format, that a newer version wrote, or that were cut short or
         changed.
+    OSError
+        If other processes replace it for long.
     """
     folder = Path(folder)
-    recovered(folder, ENTRIES)
+    return as_one(folder, ENTRIES, lambda: _stored(folder))
+
+
+def _stored(folder: Path) -> Stored:
     for name in ENTRIES:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{str(folder)!r} is no folder with a model: it has no {name}")

@@ -33,6 +33,8 @@ def load(folder: str | Path) -> BCNMF:
     ValueError
         For files that are not of this format, that a newer version wrote, or that were cut short or
         changed.
+    OSError
+        If other processes replace it for long.
     """
     stored = model_files.read(folder)
     parameters, fitted = stored.parameters, stored.fitted

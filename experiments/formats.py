@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.records import replace_bytes
-
 _TEX = {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -110,12 +108,15 @@ def latex(table: Table) -> str:
 
 def write(table: Table, folder: Path) -> list[Path]:
     """Write ``<name>.md``, ``.tex`` and ``.csv`` into `folder`; equal tables give equal bytes."""
+    # Imported here: what reads rows needs neither the package nor jax.
+    from bcnmf_jax.writing.files import write_bytes
+
     # Six significant digits: enough for any reader, and no noise of the last bits.
     text = table.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     paths = []
     for ending, content in (("md", markdown(table)), ("tex", latex(table)), ("csv", text)):
         path = folder / f"{table.name}.{ending}"
-        replace_bytes(path, content.encode())
+        write_bytes(path, content.encode())
         paths.append(path)
     return paths
 

@@ -4,7 +4,8 @@ import re
 import sys
 from pathlib import Path
 
-from experiments.records import ROOT, replace_bytes
+from bcnmf_jax.writing.files import write_bytes
+from experiments.records import ROOT
 
 README, TABLES = ROOT / "README.md", ROOT / "paper" / "tables"
 MARKED = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", flags=re.S)
@@ -30,7 +31,7 @@ def main() -> int:
     if not MARKED.search(text):
         print("README.md has no <!-- results --> markers", file=sys.stderr)
         return 1
-    replace_bytes(README, MARKED.sub(lambda m: m[1] + new + m[2], text).encode())
+    write_bytes(README, MARKED.sub(lambda m: m[1] + new + m[2], text).encode())
     return 0
 
 

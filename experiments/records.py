@@ -95,6 +95,8 @@ def _read_file(path: Path) -> list[dict[str, Any]]:
     seen: dict[str, int] = {}
     hashes: dict[str, tuple[str, int]] = {}
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             row = _parse(line, path.stem)
             setting, own = _setting(row), row["config_hash"]
@@ -158,15 +160,8 @@ def read_rows(folder: Path = RESULTS) -> pd.DataFrame:
     return table
 
 
-def read_lines(folder: Path) -> list[dict[str, Any]]:
+def other_rows(folder: Path) -> list[dict[str, Any]]:
     """Rows that are no fits, of every file of a folder, in order; none where there is no folder."""
     paths = sorted(folder.glob("*.jsonl"))
-    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
-
-
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file or none: a reader never meets half of one."""
-    # Imported here: what reads rows needs neither the package nor jax.
-    from bcnmf_jax.writing.files import write_bytes
-
-    write_bytes(path, content)
+    lines = (line for path in paths for line in path.read_text().split("\n"))
+    return [json.loads(line) for line in lines if line.strip()]

@@ -57,15 +57,16 @@ class Results:
     path : Path
         Made, with its folder, with the first row.
     hashes : set of str
-        ``config_hash`` of every row that the file may hold; others are refused.
+        ``config_hash`` of every row that the file may hold; others are refused. A row with one of
+        them stays, though a shorter run may not ask for it.
     key : callable
         What a row is about: no two rows are about the same.
 
     Raises
     ------
     ResultsError
-        If another run has the file open, it holds rows that the configuration does not ask for, a
-        doubled row, or something else than rows.
+        If another run has the file open, it holds rows of another ``config_hash``, a doubled row,
+        or something else than rows.
     """
 
     def __init__(self, path: Path, hashes: set[str], key: Callable[[Row], str] = key):
@@ -90,7 +91,7 @@ class Results:
             rows = read_lines(self.path)
         except ValueError as error:
             raise ResultsError(f"{error}; repair it, or {other}") from error
-        for number, row in enumerate(rows, 1):
+        for number, row in rows.items():
             try:
                 found, about = row["config_hash"], self.key(row)
             except (KeyError, TypeError, AttributeError) as error:

@@ -13,8 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.records import replace_bytes
-
 COLLAPSED = "† more than half of the fits collapsed or were not finite"
 # The palette of Okabe and Ito (2008), which colour-blind readers can tell apart, and a marker each.
 _LOOKS = {
@@ -121,10 +119,13 @@ def legend(figure: Figure, entries: Sequence[tuple[str, str, str]]) -> None:
 
 def save(figure: Figure, name: str, folder: Path) -> str:
     """Write ``<name>.png`` and ``.svg``, equal bytes for equal figures, and return `name`."""
+    # Imported here: what reads rows needs neither the package nor jax.
+    from bcnmf_jax.writing.files import write_bytes
+
     # The date and the version of matplotlib would make every file new.
     without = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     for ending, metadata in without.items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=ending, metadata=metadata)
-        replace_bytes(folder / f"{name}.{ending}", buffer.getvalue())
+        write_bytes(folder / f"{name}.{ending}", buffer.getvalue())
     return name

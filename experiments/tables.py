@@ -22,7 +22,7 @@ from experiments.columns import SCORE_COLUMNS, Column, italic, numbers, restarts
 from experiments.formats import Table, write
 from experiments.overview import DEFAULT, ORACLE, overview_table, series_table
 from experiments.published import PUBLISHED, Number, Published, read_published
-from experiments.records import PAPER, RESULTS, ROOT, RowError, read_lines, read_rows
+from experiments.records import PAPER, RESULTS, ROOT, RowError, other_rows, read_rows
 from experiments.regret import CHOICES, read_choices, regret_table
 from experiments.rest_table import rest_table
 from experiments.summary import (
@@ -195,7 +195,7 @@ def main(argv: list[str] | None = None) -> None:
         if choices := read_choices(options.choices):
             tables.append(regret_table(choices, summarise(rows)))
         for name, table in OTHERS.items():
-            if others := read_lines(options.others / name):
+            if others := other_rows(options.others / name):
                 tables.append(table(others))
     except RowError as error:
         sys.exit(f"experiments.tables: {error}")

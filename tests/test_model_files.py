@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import pickle
+import threading
 import warnings
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,6 +17,8 @@ from safetensors.numpy import save
 import bcnmf_jax as bj
 from bcnmf_jax import model_files
 from bcnmf_jax.model_files import Stored
+from bcnmf_jax.writing import folders
+from bcnmf_jax.writing.locks import InUseError
 
 OPTIONS = {
     "n_components": 2,
@@ -121,6 +126,40 @@ def test_a_save_that_fails_leaves_what_was_there(folder, model, monkeypatch):
         model.save(folder)
     assert sorted(folder.parent.rglob("*")) == before
     np.testing.assert_array_equal(bj.load(folder).components_, model.components_)
+
+
+def test_a_reader_beside_a_writer_finds_the_old_or_the_new(folder, model, monkeypatch):
+    own, saved = Path.read_bytes, []
+
+    def meanwhile(path):
+        if path.name == "model.safetensors" and len(saved) < 2:
+            saved.append(copy(model, tol=0.5 + len(saved)).save(folder))
+        return own(path)
+
+    monkeypatch.setattr(Path, "read_bytes", meanwhile)
+    assert bj.load(folder).tol == 1.5 and len(saved) == 2
+    monkeypatch.setattr(folders, "WAIT", -1.0)
+    saved.clear()
+    with pytest.raises(InUseError, match="replaced again and again"):
+        bj.load(folder)
+
+
+def test_a_reader_waits_for_entries_that_are_being_moved(folder, model, monkeypatch):
+    own, moving, go_on = os.replace, threading.Event(), threading.Event()
+
+    def replace(source, target):
+        own(source, target)
+        if Path(source) == folder / "model.json":
+            moving.set()
+            assert go_on.wait(10)
+
+    monkeypatch.setattr(os, "replace", replace)
+    writer = threading.Thread(target=copy(model, tol=0.5).save, args=(folder,))
+    writer.start()
+    assert moving.wait(10) and not (folder / "model.json").exists()
+    threading.Timer(0.1, go_on.set).start()
+    assert bj.load(folder).tol == 0.5
+    writer.join()
 
 
 class Own(bj.Frobenius):

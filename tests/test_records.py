@@ -11,7 +11,7 @@ import pytest
 from experiments import figures, tables
 from experiments.formats import Table, latex, markdown, number, score, spread
 from experiments.published import read_published
-from experiments.records import RowError, read_rows
+from experiments.records import RowError, other_rows, read_rows
 from experiments.summary import pairs, summarise
 from tests.recorded import restarts, row, write
 
@@ -34,7 +34,6 @@ def test_no_rows_is_an_error_that_says_what_to_run(tmp_path, module):
     ("line", "message"),
     [
         (json.dumps(row(seed=1))[:50], "line 2: not a whole JSON object"),
-        ("", "line 2: not a whole JSON object"),
         ("[1]", "line 2: found list, expected an object"),
         ('{"a": 1}', "line 2: not a recorded row, it has no alpha"),
         (json.dumps(row(seed=1, ari=float("nan"))), "line 2: NaN is not JSON"),
@@ -52,6 +51,11 @@ def test_a_bad_line_is_named(tmp_path, line, message):
     with pytest.raises(SystemExit) as caught:
         tables.main(["--results", str(tmp_path), "--out", str(tmp_path / "out")])
     assert f"{path}, {message}" in str(caught.value)
+
+
+def test_blank_lines_are_no_rows(tmp_path):
+    (tmp_path / "mnist01.jsonl").write_text(f"\n{json.dumps(row())}\n \n")
+    assert len(read_rows(tmp_path)) == len(other_rows(tmp_path)) == 1
 
 
 def test_other_rows_that_tables_cannot_be_made_of(tmp_path):

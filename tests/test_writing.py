@@ -1,22 +1,27 @@
 """What is written stands whole or not at all, wherever it is cut short; nothing else is lost."""
 
+import io
 import itertools
 import os
 import shutil
 import stat
 import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import bcnmf_jax as bj
+from bcnmf_jax import checkpoint
+from bcnmf_jax.cli import apply, results
 from bcnmf_jax.cli import fit as fit_command
-from bcnmf_jax.cli import results
 from bcnmf_jax.cli import sweep as sweep_command
 from bcnmf_jax.cli.app import app
+from bcnmf_jax.report import contents
+from bcnmf_jax.report.contents import read_run
 from bcnmf_jax.run_folder import read_config, read_table
-from bcnmf_jax.writing import folders
+from bcnmf_jax.writing import folders, lines
 from bcnmf_jax.writing.files import whole_file, write_bytes
 from bcnmf_jax.writing.folders import replaced
 from bcnmf_jax.writing.lines import append_lines, read_lines
@@ -106,7 +111,18 @@ def test_a_file_is_refused_where_none_can_stand(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OSError, match="file"):
         write_bytes(tmp_path / "file" / "a", b"")
-    assert names(tmp_path) == ["file"]
+    (tmp_path / "file").chmod(0o444)
+    with pytest.raises(PermissionError, match="is read-only; make it writable"):
+        write_bytes(tmp_path / "file", b"")
+    assert (tmp_path / "file").read_text() == "mine" and names(tmp_path) == ["file"]
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    for path in (tmp_path / "one", tmp_path / "one" / "a"):
+        with pytest.raises(OSError, match="leads in a circle"):
+            write_bytes(path, b"")
+        with pytest.raises(OSError, match="leads in a circle"):
+            locked(path).__enter__()
+    assert names(tmp_path) == ["file", "one", "two"] and (tmp_path / "one").is_symlink()
 
 
 def test_rows_are_appended_and_a_torn_one_is_written_again(tmp_path):
@@ -114,19 +130,47 @@ def test_rows_are_appended_and_a_torn_one_is_written_again(tmp_path):
     append_lines(path, [1, {"a": 2}])
     with open(path, "a") as file:
         file.write('{"a": 3')
-    assert read_lines(path) == [1, {"a": 2}]
+    assert read_lines(path) == {1: 1, 2: {"a": 2}}
     append_lines(path, [3])
     assert path.read_text() == '1\n{"a": 2}\n3\n'
     path.write_text("[1]\n[2]")  # whole, but for the end of its line
-    assert read_lines(path) == [[1], [2]]
+    assert read_lines(path) == {1: [1], 2: [2]}
     append_lines(path, [[3]])
     assert path.read_text() == "[1]\n[2]\n[3]\n"
+    path.write_text("\n[1]\n \r\n[2]\n\t")
+    assert read_lines(path) == {2: [1], 4: [2]}
     path.write_text("[1]\n[2\n[3]\n")
     with pytest.raises(ValueError, match="line 2: not a row of JSON"):
         read_lines(path)
     with pytest.raises(ValueError, match="JSON compliant"):
         append_lines(path, [float("nan")])
+    with pytest.raises(ValueError, match="JSON compliant"):
+        checkpoint.save(tmp_path / "a.npz", [], {"value": float("inf")})
+    assert names(tmp_path) == ["rows.jsonl"]
     assert path.read_text() == "[1]\n[2\n[3]\n"
+
+
+class Counted(io.BytesIO):
+    """A file that knows how much of it is read."""
+
+    count = 0
+
+    def read(self, size=-1):
+        found = super().read(size)
+        self.count += len(found)
+        return found
+
+
+@pytest.mark.parametrize("rest", ["", "[2]", "[2", "[" + "2, " * 400])
+def test_what_is_appended_to_is_read_from_its_end(rest, tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "BLOCK", 64)
+    before = "[1]\n" * 1000
+    file = Counted((before + rest).encode())
+    assert lines._unended(file) == (len(before + rest), rest.encode())
+    assert file.count <= len(rest) + 64
+    (tmp_path / "rows").write_text(before + rest)
+    append_lines(tmp_path / "rows", [[3]])
+    assert (tmp_path / "rows").read_text() == before + ("[2]\n" if rest == "[2]" else "") + "[3]\n"
 
 
 # Folders
@@ -150,6 +194,49 @@ def test_one_writer_at_a_time_and_its_lock_goes_with_it(tmp_path):
     with pytest.raises(OSError, match="Not a directory"):
         locked(tmp_path / "file" / "run").__enter__()
     assert names(tmp_path) == ["file"]
+
+
+def test_a_lock_that_is_left_in_a_shared_folder_may_be_taken_by_others(tmp_path, monkeypatch):
+    before = os.umask(0o077)
+    try:
+        for mode, expected in ((0o755, 0o600), (0o2775, 0o666), (0o1777, 0o666)):
+            tmp_path.chmod(mode)
+            with locked(tmp_path):
+                found = (tmp_path / ".bcnmf-lock").stat()
+                assert stat.S_IMODE(found.st_mode) == expected
+    finally:
+        os.umask(before)
+    (tmp_path / ".bcnmf-lock").touch()
+    own = os.open
+
+    def refuse(path, *arguments, **options):
+        if str(path).endswith(".bcnmf-lock"):
+            raise PermissionError(13, "Permission denied", path)
+        return own(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    said = r"cannot be written: Permission denied; .*\.bcnmf-lock is another user's lock.*remove"
+    with pytest.raises(PermissionError, match=said):
+        locked(tmp_path).__enter__()
+
+
+def test_a_folder_that_goes_while_it_is_looked_at_is_no_left_over(tmp_path, monkeypatch):
+    stage, own = tmp_path / ".bcnmf-0123456789abcdef", os.listdir
+
+    def listed(path):
+        if Path(path) == stage:
+            stage.rmdir()
+        return own(path)
+
+    monkeypatch.setattr(os, "listdir", listed)
+    for _ in range(2):
+        stage.mkdir()
+        folders.recovered(tmp_path, ("a",))
+        stage.exists() and stage.rmdir()
+    stage.mkdir()
+    with locked(tmp_path):
+        folders.recover(tmp_path, ("a",))
+    assert names(tmp_path) == []
 
 
 def test_what_cannot_be_moved_in_is_kept_and_moved_in_later(tmp_path, monkeypatch):
@@ -396,7 +483,32 @@ def test_a_report_that_is_missing_is_written_by_the_same_command(computed, files
     assert (tmp_path / "run/report.html").exists()
 
 
+def test_a_run_that_is_replaced_while_it_is_read_is_read_again(
+    computed, files, bcnmf, tmp_path, monkeypatch
+):
+    fit, own = ["fit", *pair(files), *SIZE, "--no-report", "--out", tmp_path / "run"], []
+    assert bcnmf(*fit)[0] == 0
+
+    def meanwhile(*arguments, **options):
+        if not own:
+            own.append(bcnmf(*fit, "--seed", 5, "--overwrite")[0])
+        return read_table(*arguments, **options)
+
+    for module, read in (
+        (contents, lambda: read_run(tmp_path / "run").config),
+        (apply, lambda: apply.read_fit(tmp_path / "run")[0]),
+    ):
+        monkeypatch.setattr(module, "read_table", meanwhile)
+        assert read()["parameters"]["random_state"] == 5 and own == [0]
+        own.clear()
+        assert bcnmf(*fit, "--overwrite")[0] == 0
+
+
 # Recorded rows
+
+
+def rows_of(path):
+    return list(read_lines(path).values())
 
 
 @pytest.mark.parametrize("how", CUTS)
@@ -424,9 +536,9 @@ def test_an_experiment_goes_on_wherever_it_stops(how, again, tmp_path, monkeypat
     work = lambda: experiment.main([str(config), "--out", str(out), "--workers", "1"])  # noqa: E731
 
     def check(number):
-        kept = read_lines(out / "tiny.jsonl")
+        kept = rows_of(out / "tiny.jsonl")
         assert len(kept) in (0, 4, 6) and work() == 0
-        rows = read_lines(out / "tiny.jsonl")
+        rows = rows_of(out / "tiny.jsonl")
         assert rows[: len(kept)] == kept and len(rows) == 6
         assert names(out) == ["tiny.jsonl"]
 
@@ -441,6 +553,7 @@ def test_rows_of_another_configuration_are_refused_and_kept(tmp_path, capsys):
     ]
     assert len(recorded(path, jobs("a")[:2], shared)) == 2
     assert [row["seed"] for row in recorded(path, jobs("a"), shared)] == [0, 1, 2]
+    assert len(recorded(path, jobs("a")[:2], shared)) == 3
     before = path.read_bytes()
     with pytest.raises(ResultsError, match=r"another configuration \(config_hash a\).*move the"):
         recorded(path, jobs("b"), shared)
@@ -449,6 +562,9 @@ def test_rows_of_another_configuration_are_refused_and_kept(tmp_path, capsys):
     with Results(path, {"a"}, str), pytest.raises(ResultsError, match="another run is writing"):
         recorded(path, jobs("a"), shared)
     assert path.read_bytes() == before and names(tmp_path) == ["rows.jsonl"]
+    path.write_bytes(b"\n" + before + before)
+    with pytest.raises(ResultsError, match="line 5: a doubled row"):
+        recorded(path, jobs("a"), shared)
 
 
 def test_choices_of_another_rule_are_refused_and_kept(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from numpy.typing import NDArray
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from bcnmf_jax.cli.inputs import are_counts, dense, scaled
 from bcnmf_jax.cli.progress import working
 from bcnmf_jax.cli.results import usage_of
-from bcnmf_jax.run_folder import MODEL, REPORT, RunFolderError, read_config, read_table
+from bcnmf_jax.run_folder import ENTRIES, MODEL, REPORT, RunFolderError, read_config, read_table
 from bcnmf_jax.tabular import Table, TableError
 from bcnmf_jax.tabular import read_table as read_values
 from bcnmf_jax.writing.files import whole_file
+from bcnmf_jax.writing.folders import as_one
+
+if TYPE_CHECKING:
+    from bcnmf_jax.estimator import BCNMF
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 
@@ -34,6 +38,27 @@ def transform(
 
     - bcnmf transform RUN more.csv --out codes.tsv
     """
+    config, features, model = read_fit(run)
+    applied, masked = config["scale"]["applied"], config["parameters"].get("missing") == "mask"
+    with whole_file(out) as partial:
+        table = working("reading", lambda _: matched(data, layer, features, applied, masked))
+        codes = working("transforming", lambda _: usage_of(model, table))
+        codes.to_csv(partial, sep="\t", index=False)
+    print(f"{out}: {len(codes)} samples, {codes.shape[1] - 1} components")
+
+
+def read_fit(run: Path) -> tuple[dict[str, Any], NDArray, BCNMF]:
+    """Configuration, names of features and model of a run.
+
+    Raises
+    ------
+    RunFolderError
+        For a run without a model, or with one of other features.
+    """
+    return as_one(run, ENTRIES, lambda: _parts(run))
+
+
+def _parts(run: Path) -> tuple[dict[str, Any], NDArray, BCNMF]:
     from bcnmf_jax.saved import load
 
     config = read_config(run)
@@ -42,15 +67,10 @@ def transform(
     if "scale" not in config:
         raise RunFolderError(f"{run} holds an unfinished run, which has no model")
     features = read_table(run, "components", needed=True)["feature"].to_numpy(str)
-    applied, masked = config["scale"]["applied"], config["parameters"].get("missing") == "mask"
     model = load(run / MODEL)
     if features.tolist() != list(getattr(model, "feature_names_in_", features)):
         raise RunFolderError(f"{run}: tables/components.tsv has other features than its model")
-    with whole_file(out) as partial:
-        table = working("reading", lambda _: matched(data, layer, features, applied, masked))
-        codes = working("transforming", lambda _: usage_of(model, table))
-        codes.to_csv(partial, sep="\t", index=False)
-    print(f"{out}: {len(codes)} samples, {codes.shape[1] - 1} components")
+    return config, features, model
 
 
 def matched(path: Path, layer: str | None, features: NDArray, applied: str, masked: bool) -> Table:

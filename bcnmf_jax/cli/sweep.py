@@ -160,14 +160,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     except ValueError as error:
         raise RunFolderError(f"{error}; remove the file") from error
     known = {"n_components": int, "restart": int, "alpha": int | float, "result": str}
-    for number, rows in enumerate(cells, 1):
+    for number, rows in cells.items():
         fine = isinstance(rows, list) and all(
             isinstance(row, dict) and all(isinstance(row.get(k), kind) for k, kind in known.items())
             for row in rows
         )
         if not fine:
             raise RunFolderError(f"{path}, line {number}: no rows of fits; remove the file")
-    return [row for rows in cells for row in rows]
+    return [row for rows in cells.values() for row in rows]
 
 
 def shown(config: dict[str, Any], run: RunOptions) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bcnmf_jax.run_folder import read_config, read_table
+from bcnmf_jax.run_folder import ENTRIES, read_config, read_table
 from bcnmf_jax.run_forms import COMPONENT, TABLES, RunFolderError
+from bcnmf_jax.writing.folders import as_one
 
 SETS = ("target", "background")
 SHARED = "background"
@@ -80,9 +81,15 @@ def read_run(folder: str | Path) -> Run:
     ------
     RunFolderError
         For a folder that is no run, and a table without the columns it should have.
+    OSError
+        If other processes replace it for long.
     """
-    config = read_config(folder)
-    found = {name: read_table(folder, name, config["columns"]) for name in TABLES}
+
+    def read() -> tuple[dict[str, Any], dict[str, Any]]:
+        config = read_config(folder)
+        return config, {name: read_table(folder, name, config["columns"]) for name in TABLES}
+
+    config, found = as_one(folder, ENTRIES, read)
     tables = {name: table for name, table in found.items() if table is not None}
     return Run(Path(folder).resolve().name, config, tables, _fitted(folder, config, tables))
 

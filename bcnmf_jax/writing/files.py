@@ -6,12 +6,15 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MARK = ".bcnmf-"
 """What the names of temporary files and folders begin with; random digits follow."""
+WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+"""Rights to write, of which a read-only file has none, though an administrator may write it."""
 
 
 @contextmanager
@@ -25,13 +28,17 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        For a folder or anything else that is no regular file, and for what cannot be written.
+        For a folder or anything else that is no regular file, a file that is read-only, links in a
+        circle, and for what cannot be written; all but the last before the block begins.
     """
     path = resolved(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "this is a folder; name a file", str(path))
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "this is no regular file; name another", str(path))
+    if path.exists() and not (path.stat().st_mode & WRITE and os.access(path, os.W_OK)):
+        said = "this file is read-only; make it writable, or name another"
+        raise PermissionError(errno.EACCES, said, str(path))
     # Names have at most 255 bytes.
     partial = path.with_name(f"{unique()}.{path.name[-50:]}")
     made = make_folders(path.parent)
@@ -61,8 +68,19 @@ def unique() -> str:
 
 
 def resolved(path: str | Path) -> Path:
-    """Where a path leads to: absolute, without links."""
-    return Path(os.path.realpath(path))
+    """Where a path leads to: absolute, without links.
+
+    Raises
+    ------
+    OSError
+        For links that lead in a circle.
+    """
+    found = Path(os.path.realpath(path))
+    for part in (found, *found.parents):
+        if part.is_symlink():
+            said = "this link leads in a circle; remove it, or name another path"
+            raise OSError(errno.ELOOP, said, str(part))
+    return found
 
 
 def sync(path: Path) -> None:

@@ -14,8 +14,8 @@
 Everything lies in the folder itself, which therefore may be empty, a link, a mount point or the
 current folder, and may stand in a folder that cannot be written. An entry is moved by a rename. The
 first of the entries is set aside before all others and moved in after them, so that a reader meets
-it only with those it belongs to. A process that is killed while entries move leaves all that is
-needed to go on: `recover`, which writers and readers call, does.
+it only with those it belongs to; `as_one` reads several of them. A process that is killed while
+entries move leaves all that is needed to go on: `recover`, which writers and readers call, does.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from bcnmf_jax.writing.files import MARK, sync, unique
-from bcnmf_jax.writing.locks import LOCK, WAIT, locked
+from bcnmf_jax.writing.locks import LOCK, WAIT, InUseError, locked
 
 STAGE = PART, NEW, ASIDE, OLD = "part", "new", "aside", "old"
+T = TypeVar("T")
 
 
 def left_over(folder: Path, entries: Sequence[str]) -> bool:
@@ -40,7 +43,7 @@ def left_over(folder: Path, entries: Sequence[str]) -> bool:
 
 def contents(folder: Path) -> set[str]:
     """Names in a folder without those of this module."""
-    return {name for name in os.listdir(folder) if not name.startswith(MARK)}
+    return {name for name in _names(folder) if not name.startswith(MARK)}
 
 
 @contextmanager
@@ -143,12 +146,56 @@ def recovered(folder: str | Path, entries: Sequence[str]) -> None:
             recover(folder, entries)
 
 
+def as_one(folder: str | Path, entries: Sequence[str], read: Callable[[], T]) -> T:
+    """What a reader finds in entries that belong together: it reads again where they were replaced
+    meanwhile. No lock is needed, nor a folder that can be written.
+
+    Parameters
+    ----------
+    read : callable
+        Reads the first of the entries before all others. What it raises is raised where the entries
+        have stayed as they were.
+
+    Raises
+    ------
+    InUseError
+        If they are replaced again and again, for `WAIT` seconds.
+    OSError
+        As `recovered`.
+    """
+    folder, until = Path(folder), time.monotonic() + WAIT
+
+    def state() -> tuple[int, ...] | None:
+        recovered(folder, entries)
+        try:
+            found = os.stat(folder / entries[0])
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+    before = state()
+    while True:
+        try:
+            found = read()
+        except Exception:
+            after = state()
+            if after == before:
+                raise
+        else:
+            after = state()
+            if after == before:
+                return found
+        if time.monotonic() > until:
+            raise InUseError(f"{folder} is replaced again and again; wait for what writes it")
+        before = after
+
+
 def _stages(folder: Path) -> list[Path]:
     """Folders for what is being written that processes made, this one or those before."""
     return [
         path
         for path in _marked(folder, "")
-        if path.is_dir() and not path.is_symlink() and set(os.listdir(path)) <= set(STAGE)
+        if path.is_dir() and not path.is_symlink() and _names(path) <= set(STAGE)
     ]
 
 
@@ -159,10 +206,16 @@ def _halves(folder: Path, entries: Sequence[str]) -> list[Path]:
 
 def _marked(folder: Path, end: str) -> list[Path]:
     """What is called as `unique` calls it, with an end."""
-    if not folder.is_dir():
-        return []
-    name = re.compile(re.escape(MARK) + "[0-9a-f]{16}" + re.escape(end))
-    return [path for path in sorted(folder.iterdir()) if name.fullmatch(path.name)]
+    form = re.compile(re.escape(MARK) + "[0-9a-f]{16}" + re.escape(end))
+    return [folder / name for name in sorted(_names(folder)) if form.fullmatch(name)]
+
+
+def _names(folder: Path) -> set[str]:
+    """Names in a folder; none where there is no such folder, or another process removes it."""
+    try:
+        return set(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def _swap(stage: Path, folder: Path, entries: Sequence[str]) -> None:

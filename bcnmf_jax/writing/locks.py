@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +25,8 @@ def locked(folder: str | Path, wait: float = 0.0, name: str = LOCK) -> Iterator[
     """Hold the lock of a folder, which is made where it is missing; gives it without links.
 
     The lock's file is removed at the end, and the folder where it was made here and is empty. What
-    a killed process leaves of them holds nobody up.
+    a killed process leaves of them holds nobody up: in a folder that others may write, they may
+    open the file too.
 
     Parameters
     ----------
@@ -40,12 +42,14 @@ def locked(folder: str | Path, wait: float = 0.0, name: str = LOCK) -> Iterator[
     OSError
         If the folder cannot be made or written.
     """
-    folder = resolved(folder)
-    lock, made = filelock.FileLock(folder / name, timeout=wait), []
+    folder, made = resolved(folder), []
+    lock = filelock.FileLock(folder / name, timeout=wait)
     try:
         while not lock.is_locked:
             made = make_folders(folder) or made
             try:
+                if _shared(folder):
+                    lock = filelock.FileLock(folder / name, timeout=wait, mode=0o666)
                 lock.acquire()
             except filelock.Timeout:
                 said = f"{folder} is being written by another process; wait for it, or name another"
@@ -53,6 +57,11 @@ def locked(folder: str | Path, wait: float = 0.0, name: str = LOCK) -> Iterator[
             except OSError as error:
                 if folder.exists():  # else a process that ended has removed what it had made
                     said = f"cannot be written: {error.strerror or error}"
+                    if isinstance(error, PermissionError) and (folder / name).exists():
+                        said += (
+                            f"; {folder / name} is another user's lock: if no process of theirs "
+                            "writes here, remove that file, or ask them to"
+                        )
                     raise type(error)(error.errno, said, str(folder)) from None
         yield folder
     finally:
@@ -63,3 +72,8 @@ def locked(folder: str | Path, wait: float = 0.0, name: str = LOCK) -> Iterator[
         finally:
             lock.release()
             remove_folders(made)
+
+
+def _shared(folder: Path) -> bool:
+    """Whether others than its owner may write a folder."""
+    return bool(folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
