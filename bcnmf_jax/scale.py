@@ -77,7 +77,7 @@ def with_codes(blocks: Blocks, factor: float) -> Blocks:
 def in_units(objective: AbstractObjective, costs: PyTree, unit: float) -> PyTree:
     """Costs of data that were divided by a unit, in the units of the data; then of NumPy, in double
     precision, which holds what that of the data may not."""
-    if unit == 1:
+    if unit == 1 or objective.degree is None:
         return costs
     factor = np.float64(unit) ** objective.degree
     return jax.tree.map(lambda c: np.asarray(np.float64(c) * factor), costs)

@@ -6,12 +6,29 @@ import optax
 import pytest
 
 import bcnmf_jax as bj
-from tests.known_good import ALPHA, KNOWN, RANK, SHARED, best_area, data, explained
+from tests.known_good import (
+    ALPHA,
+    DISPERSION,
+    KNOWN,
+    RANK,
+    SHARED,
+    best_area,
+    data,
+    explained,
+)
 
-LOSSES = {"frobenius": bj.Frobenius(), "kl": bj.KL()}
+LOSSES = {
+    "frobenius": bj.Frobenius(),
+    "kl": bj.KL(),
+    "beta 1.5": bj.Beta(1.5),
+    "negative binomial": bj.NegativeBinomial(DISPERSION),
+}
 KEYS = jax.random.split(jax.random.key(0), 5)
-SLACK = {"frobenius": 0.0025, "kl": 0.01}
-"""Difference between optima of several starts, and what a tolerance of 2e-3 leaves."""
+SLACK = {"frobenius": 0.0025}
+"""Difference between optima of several starts, and what the tolerance leaves; .01 of other losses."""
+SLOWER = {("kl", "mu"): 0.015, ("negative binomial", "adam"): 0.025}
+"""The same for solvers that change little in ten steps, far from where they end."""
+STOP = bj.Stop(tol=5e-4, max_steps=1500)
 SOLVERS = {
     "default": None,
     "mu": bj.MU(),
@@ -26,8 +43,13 @@ def nmf(alpha, loss):
     return bj.NMF(loss)
 
 
+def combined(alpha, loss):
+    return bj.CombinedBasis(0.0, loss)
+
+
 MAKE = {
     "nmf": (nmf, RANK + SHARED, {}),
+    "combined": (combined, RANK + SHARED, {}),
     "contrastive": (bj.Contrastive, RANK + SHARED, {}),
     "background first": (bj.BackgroundFirst, RANK, {"background_rank": SHARED}),
     "shared + target": (bj.SharedTarget, RANK, {"shared_rank": SHARED}),
@@ -46,7 +68,8 @@ ROWS = [
     )
     for name, loss in KNOWN
     for solver in SOLVERS
-    if (loss, solver) != ("kl", "hals")
+    if (solver, loss) != ("hals", loss) or (loss == "frobenius" and name != "combined")
+    if solver != "variable projection" or loss in ("frobenius", "kl")
 ]
 
 
@@ -62,14 +85,53 @@ def test_what_is_explained(name, loss, solver):
         keys=KEYS,
         loss=LOSSES[loss],
         solver=SOLVERS[solver],
-        stop=bj.Stop(tol=2e-3, max_steps=1000),
+        stop=STOP,
         **extra,
     )[0, 0]
     share, area = KNOWN[name, loss]
-    codes, basis = np.asarray(found.blocks["target"]), np.asarray(found.blocks["basis"])
+    codes, basis = np.asarray(found.blocks["target"]), found.blocks["basis"]
+    basis = np.asarray(basis if name != "combined" else basis["shared"] + basis["target"])
     shares = [explained(loss, x, h.astype(float), w) for h, w in zip(codes, basis, strict=True)]
     np.testing.assert_allclose(found.diagnostics["x_explained"], shares, atol=1e-4)
-    assert np.median(shares) > share - SLACK[loss], bj.result_name(found.result)
-    if extra:
+    assert np.median(shares) > share - SLOWER.get((loss, solver), SLACK.get(loss, 0.01)), (
+        bj.result_name(found.result)
+    )
+    if area:
         areas = [best_area(h[:, :RANK], labels) for h in codes]
         assert np.median(areas) > area - 0.03
+
+
+def reaches(name, explains, codes):
+    """Whether a fit under squared error is as good as `KNOWN` says."""
+    share, area = KNOWN[name, "frobenius"]
+    assert explains > share - SLACK["frobenius"]
+    assert area is None or best_area(codes[:, :RANK], data()[2]) > area - 0.03
+
+
+def test_other_ways_to_the_same_fit():
+    x, y, _ = data()
+    both = {"target": x, "background": y}
+    objective = bj.BackgroundFirst(SHARED)
+    for found in (
+        bj.deflate(objective, both, RANK, KEYS[0], stop=STOP),
+        bj.stream(objective, both, rank=RANK, key=KEYS[0], stop=STOP, solver=bj.MU()),
+    ):
+        codes = np.asarray(found.blocks["target"])
+        reaches("background first", found.diagnostics["x_explained"], codes)
+    halves = {k: {"left": a[:, :128], "right": a[:, 128:]} for k, a in both.items()}
+    many = bj.Multimodal(ALPHA)  # of one loss, modalities side by side are one matrix
+    found = bj.fit(many, halves, bj.init(many, halves, RANK + SHARED, KEYS[0]), stop=STOP)
+    reaches("contrastive", found.diagnostics["x_explained"], found.blocks["target"])
+
+
+@pytest.mark.parametrize("objective", ["background_first", "sequential", "shared_target"])
+def test_the_estimator(objective):
+    x, y, _ = data()
+    model = bj.BCNMF(
+        RANK, objective=objective, alpha=0.0, n_background_components=SHARED, n_restarts=2,
+        tol=5e-4, max_iter=1500, random_state=0,
+    )  # fmt: skip
+    codes = model.fit_transform(x.astype("float32"), background=y.astype("float32"))
+    assert model.result_ == "converged"
+    name = "shared + target" if objective == "shared_target" else "background first"
+    reaches(name, model.diagnostics_["x_explained"], codes)
