@@ -25,7 +25,7 @@ LOSSES = {
 }
 KEYS = jax.random.split(jax.random.key(0), 5)
 SLACK = {"frobenius": 0.0025}
-"""Difference between optima of several starts, and what the tolerance leaves; .01 of other losses."""
+"""Difference between optima of several starts, and what the tolerance leaves; else .01."""
 SLOWER = {("kl", "mu"): 0.015, ("negative binomial", "adam"): 0.025}
 """The same for solvers that change little in ten steps, far from where they end."""
 STOP = bj.Stop(tol=5e-4, max_steps=1500)
