@@ -74,23 +74,23 @@ demo: setup ## bcNMF against PCA, cPCA and NMF on data that needs no download (Q
 	$(PY) -m experiments.demo $(if $(QUICK),--quick)
 
 test: setup ## the test suite without the slow tests
-	$(PY) -m pytest -n $(WORKERS) $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-all: setup ## the test suite with the slow tests
-	$(PY) -m pytest -n $(WORKERS) -m "not gpu" $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not gpu" $(ARGS)
 
 # As users run it: the suite otherwise compiles without optimisation, which saves most of its time.
 test-as-shipped: setup ## the test suite at XLA's own level of optimisation
-	BCNMF_TEST_OPTIMISED=1 $(PY) -m pytest -n $(WORKERS) $(ARGS)
+	BCNMF_TEST_OPTIMISED=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # Installed anew each time: what resolves changes from day to day.
 test-newest: ## the test suite on the newest versions that resolve, in .venv-newest
 	rm -f $(NEWEST)/installed
 	$(MAKE) $(NEWEST)/installed
-	$(NEWEST)/bin/python -m pytest -n $(WORKERS) $(ARGS)
+	$(NEWEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-oldest: $(OLDEST)/installed ## the test suite on the declared lower bounds, in .venv-oldest
-	$(OLDEST)/bin/python -m pytest -n $(WORKERS) $(ARGS)
+	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: setup ## ruff: rules and format
 	$(PY) -m ruff check .

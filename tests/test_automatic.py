@@ -58,6 +58,7 @@ def test_a_choice_that_recommends_nothing_warns(sets):
     assert fit.selection_.outcome == "no power" and fit.n_components_ == 1
 
 
+@pytest.mark.slow
 def test_a_background_that_does_not_suit_is_said(sets):
     X, _, Y = sets
     mine = np.where(np.arange(X.shape[1]) < 30, X, 0)  # features that the background has alone

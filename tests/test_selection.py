@@ -166,6 +166,7 @@ def test_two_programs_are_counted(programs):
         Selection.from_dict({"outcome": "fine"})
 
 
+@pytest.mark.slow
 def test_halves_of_counts_judge_as_held_out_samples_do(programs):
     data, few = programs(2), {"ranks": (1, 2, 3), "background_ranks": (3,), "splits": 3}
     raw = bj.select(data, **few).table
