@@ -159,6 +159,29 @@ def test_codes_of_new_samples_are_those_of_the_fit(run, files, bcnmf, tmp_path):
     assert code == 1 and "no counts" in stderr and not (tmp_path / "c.tsv").exists()
 
 
+def test_files_that_are_there_are_replaced_where_that_is_asked_for(run, files, bcnmf, tmp_path):
+    mine, page = tmp_path / "mine.csv", tmp_path / "page.html"
+    mine.write_bytes((files / "background.csv").read_bytes())
+    page.write_text("mine")
+    before, own = mine.read_bytes(), everything(run)
+    linked = tmp_path / "link.csv"
+    linked.symlink_to(mine)
+    transform, report = ["transform", run, mine, "--out"], ["report", run, "--out"]
+    refused = [
+        ([*transform, page], "--overwrite"), ([*report, page], "--overwrite"),
+        *(([*transform, p, "--overwrite"], "is what this command reads") for p in (mine, linked)),
+        ([*transform, run / "tables" / "usage.tsv", "--overwrite"], "is what this command reads"),
+        ([*report, run / "config.json", "--overwrite"], "is what this command reads"),
+    ]  # fmt: skip
+    for command, message in refused:
+        code, stdout, stderr = bcnmf(*command)
+        assert code == 1 and stdout == "" and message in stderr and stderr.count("\n") == 1
+    assert mine.read_bytes() == before and page.read_text() == "mine" and everything(run) == own
+    assert bcnmf(*transform, page, "--overwrite")[0] == 0 and "bcnmf0" in page.read_text()
+    assert bcnmf(*report, page, "--overwrite")[0] == 0 and "<html" in page.read_text()
+    assert bcnmf("report", run)[0] == bcnmf(*report, run / "report.html")[0] == 0
+
+
 def test_a_report_can_be_written_again(run, bcnmf, tmp_path):
     code, stdout, _ = bcnmf("report", run, "--out", tmp_path / "page.html")
     assert code == 0 and stdout.strip() == str(tmp_path / "page.html")
@@ -305,6 +328,13 @@ def test_a_simulation_is_written_as_counts(form, bcnmf, tmp_path):
         assert held.obs["label"].astype(str).tolist()[:10] == [*map(str, made.labels)]
     assert np.array_equal(found, made.counts["target"])
     assert list(found.columns) == made.feature_names.tolist()
+    before, again = everything(out), ["data", "beta_simulation", *settings, "--format", form]
+    code, _, stderr = bcnmf(*again, "--set", "seed=5", "--out", out)
+    assert code == 1 and "is not empty" in stderr and "--overwrite" in stderr
+    code, _, stderr = bcnmf(*again, "--out", next(out.iterdir()), "--overwrite")
+    assert code == 1 and "is a file; name a folder" in stderr and everything(out) == before
+    assert bcnmf(*again, "--set", "seed=5", "--out", out, "--overwrite")[0] == 0
+    assert everything(out).keys() == before.keys() and everything(out) != before
 
 
 def test_a_choice_among_too_few_samples_is_a_run_with_a_report(bcnmf, files, tmp_path):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.cli.inputs import are_counts, dense, scaled
 from bcnmf_jax.cli.progress import working
+from bcnmf_jax.cli.replacing import Overwrite, check_file
 from bcnmf_jax.cli.results import usage_of
 from bcnmf_jax.run_folder import ENTRIES, MODEL, REPORT, RunFolderError, read_config, read_table
 from bcnmf_jax.tabular import Table, TableError
@@ -28,6 +29,7 @@ def transform(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Samples, as bcnmf fit reads them.")],
     out: Annotated[Path, typer.Option(help="Table of codes, .tsv or .tsv.gz.")],
     layer: Annotated[str | None, typer.Option(help="Layer of an .h5ad file.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Give the codes of samples on the components of a fit.
 
@@ -38,6 +40,7 @@ def transform(
 
     - bcnmf transform RUN more.csv --out codes.tsv
     """
+    check_file(out, (data, *parts(run)), overwrite=overwrite)
     config, features, model = read_fit(run)
     applied, masked = config["scale"]["applied"], config["parameters"].get("missing") == "mask"
     with whole_file(out) as partial:
@@ -45,6 +48,11 @@ def transform(
         codes = working("transforming", lambda _: usage_of(model, table))
         codes.to_csv(partial, sep="\t", index=False)
     print(f"{out}: {len(codes)} samples, {codes.shape[1] - 1} components")
+
+
+def parts(run: Path) -> list[Path]:
+    """What a run consists of, but for its report, which is written again from the others."""
+    return [run / name for name in ENTRIES if name != REPORT]
 
 
 def read_fit(run: Path) -> tuple[dict[str, Any], NDArray, BCNMF]:
@@ -55,10 +63,10 @@ def read_fit(run: Path) -> tuple[dict[str, Any], NDArray, BCNMF]:
     RunFolderError
         For a run without a model, or with one of other features.
     """
-    return as_one(run, ENTRIES, lambda: _parts(run))
+    return as_one(run, ENTRIES, lambda: _fit_of(run))
 
 
-def _parts(run: Path) -> tuple[dict[str, Any], NDArray, BCNMF]:
+def _fit_of(run: Path) -> tuple[dict[str, Any], NDArray, BCNMF]:
     from bcnmf_jax.saved import load
 
     config = read_config(run)
@@ -98,6 +106,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="The page; by default report.html in the run.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the report of a run: one page that needs no network.
 
@@ -107,4 +116,7 @@ def report(
     """
     from bcnmf_jax.report import write
 
-    print(working("writing", lambda _: write(run, run / REPORT if out is None else out)))
+    page = run / REPORT if out is None else out
+    if page.resolve() != (run / REPORT).resolve():
+        check_file(page, parts(run), overwrite=overwrite)
+    print(working("writing", lambda _: write(run, page)))

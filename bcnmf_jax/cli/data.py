@@ -13,6 +13,7 @@ import typer
 
 from bcnmf_jax.cli import show
 from bcnmf_jax.cli.progress import working
+from bcnmf_jax.cli.replacing import Overwrite, check_folder
 from bcnmf_jax.datasets.dataset import Dataset
 from bcnmf_jax.extras import require
 from bcnmf_jax.writing.files import whole_file
@@ -36,6 +37,7 @@ def data(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An argument of a simulation."),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """List data sets and simulations, or write one as files that the other commands read.
 
@@ -64,6 +66,7 @@ def data(
     if form not in ("csv", "h5ad"):
         raise typer.BadParameter(f"{form!r} is not csv or h5ad", param_hint="--format")
     settings = parsed(known[name], given or [])
+    check_folder(out, overwrite=overwrite)
     made = working("loading", lambda _: known[name](**settings))
     files = working("writing", lambda _: (as_csv if form == "csv" else as_h5ad)(made, out))
     print(made.description)
