@@ -34,6 +34,8 @@ FORMAT = 1
 """Raised by a change that an older reader would misread."""
 PACKAGE = "bcnmf_jax"
 ENTRIES = DOCUMENT, ARRAYS = "model.json", "model.safetensors"
+RUN_MODEL = "model"
+"""Where the folder of a run has its model."""
 LOSSES = {kind.__name__: kind for kind in (Frobenius, KL, Beta, NegativeBinomial)}
 
 
@@ -96,7 +98,12 @@ def read(folder: str | Path) -> Stored:
 def _stored(folder: Path) -> Stored:
     for name in ENTRIES:
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{str(folder)!r} is no folder with a model: it has no {name}")
+            inner = folder / RUN_MODEL
+            run = f"; it is a run, whose model is in {str(inner)!r}"
+            raise FileNotFoundError(
+                f"{str(folder)!r} is no folder with a model: it has no {name}"
+                + run * (inner / DOCUMENT).is_file()
+            )
     try:
         body = parsed((folder / DOCUMENT).read_bytes())
     except ValueError as error:

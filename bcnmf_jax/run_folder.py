@@ -68,6 +68,7 @@ import bcnmf_jax
 from bcnmf_jax.datasets.files import sha256
 from bcnmf_jax.extras import require
 from bcnmf_jax.json_text import parsed
+from bcnmf_jax.model_files import RUN_MODEL
 from bcnmf_jax.run_forms import OWN, RunFolderError, check_config, check_table, is_taken, texts_of
 from bcnmf_jax.writing.files import resolved, whole_file, write_bytes
 from bcnmf_jax.writing.folders import contents, left_over, recover, recovered, replaced
@@ -75,7 +76,7 @@ from bcnmf_jax.writing.locks import locked
 
 FORMAT = 1
 CONFIG = "config.json"
-MODEL = "model"
+MODEL = RUN_MODEL
 TABLES = "tables"
 REPORT = "report.html"
 ROWS = "rows.jsonl"
@@ -164,7 +165,7 @@ def read_config(run: str | Path) -> dict[str, Any]:
     try:
         recovered(run, ENTRIES)
         config = parsed(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         what = "has no config.json" if Path(run).is_dir() else "is no folder"
         raise RunFolderError(f"{run} is no run of bcnmf: it {what}") from error
     except (OSError, ValueError) as error:
@@ -234,6 +235,8 @@ def finished(out: Path, config: dict[str, Any], *, overwrite: bool) -> dict[str,
     """
     if not out.exists() or (out.is_dir() and not contents(out)):
         return None
+    if out.is_file():
+        raise RunFolderError(f"{out} is a file; name a folder for --out")
     try:
         found = read_config(out)
     except RunFolderError as error:

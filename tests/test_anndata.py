@@ -56,8 +56,12 @@ def test_writes_what_the_estimator_finds(adata):
 
 
 def test_cells_that_are_neither_change_nothing(adata, fitted):
-    fewer = adata[adata.obs["stim"] != "c"].copy()
-    bj.tl.bcnmf(fewer, "stim", "a", "b", **ASKED)
+    fewer = adata[(adata.obs["stim"] != "c") | (np.arange(220) >= 200)].copy()
+    neither = fewer.obs["stim"] == "c"
+    fewer.obs["stim"] = fewer.obs["stim"].mask(neither)
+    said = f"{neither.sum()} of {len(neither)} samples have no condition in 'stim' and are left out"
+    with pytest.warns(bj.DataWarning, match=said):
+        bj.tl.bcnmf(fewer, "stim", "a", "b", **ASKED)
     np.testing.assert_array_equal(fewer.varm["bcnmf_components"], fitted.varm["bcnmf_components"])
 
 

@@ -82,20 +82,26 @@ def test_the_same_fit_as_in_python(run):
         mine = usage.loc[usage["set"] == name, ["bcnmf0", "bcnmf1"]]
         np.testing.assert_allclose(mine, model.transform(values), rtol=1e-3, atol=1e-3)
     assert read_table(run, "restarts")["result"].tolist() == model.restarts_["result"].tolist()
+    with pytest.raises(FileNotFoundError, match="it is a run, whose model is in '.*fit/model'"):
+        bj.load(run)
     loaded = bj.load(run / "model")
     assert np.array_equal(loaded.components_, model.components_)
     assert list(loaded.feature_names_in_) == FEATURES
 
 
 def test_conditions_and_files_give_the_same_fit(run, files, bcnmf, tmp_path):
-    out = tmp_path / "run"
-    code, stdout, _ = bcnmf(
-        "fit", files / "cells.h5ad", *KEYS, "--columns", "sample", "--layer", "raw", *SMALL,
+    out, held = tmp_path / "run", anndata.read_h5ad(files / "cells.h5ad")
+    held.obs.loc[["73", "74"], "stim"] = np.nan
+    held.write_h5ad(tmp_path / "cells.h5ad")
+    code, stdout, stderr = bcnmf(
+        "fit", tmp_path / "cells.h5ad", *KEYS, "--columns", "sample", "--layer", "raw", *SMALL,
         "--seed", "3", "--out", out, "--no-report", "--json",
     )  # fmt: skip
     assert code == 0
     found = json.loads(stdout)
     assert found["out"] == str(out) and found["report"] is None
+    lost = "2 of 75 samples have no condition in 'stim' and are left out"
+    assert f"warning: {lost}\n" in stderr and lost in found["warnings"]
     assert found["samples"] == {"target": 40, "background": 30}
     mine, other = (read_table(r, "components").drop(columns="feature") for r in (out, run))
     np.testing.assert_allclose(mine, other, rtol=1e-5)

@@ -47,6 +47,12 @@ MISTAKES = {
         ["fit", "holed.h5ad", *KEYS[:5], "", "--out", "OUT"],
         "it has other, yes; 30 samples have none, and are left out",
     ),
+    "counts that are missing": (
+        ["fit", "gaps.csv", "B", "--missing", "mask", "--out", "OUT"],
+        "logarithms are asked for (all values are whole numbers",
+    ),
+    "a file for a run": (["fit", "T", "B", "--out", "T"], "target.csv is a file; name a folder"),
+    "a file as a run": (["report", "T"], "target.csv is no run of bcnmf: it is no folder"),
     "no layer": (["fit", "C", *KEYS, "--layer", "x", "--out", "OUT"], "no layer 'x'"),
     "layer of csv": (["fit", "T", "B", "--layer", "x", "--out", "OUT"], "has no layers"),
     "objective": (["fit", "T", "B", "--objective", "x", "--out", "OUT"], "objective must be one"),
@@ -83,6 +89,7 @@ def odd(files):
     (frame.iloc[:1] * np.nan).to_csv(files / "nan.csv")
     (frame * 0 + 1).to_csv(files / "constant.csv")
     frame.iloc[:, :2].to_csv(files / "few.csv")
+    frame.where(np.arange(frame.size).reshape(frame.shape) != 3).to_csv(files / "gaps.csv")
     cells = anndata.read_h5ad(files / "cells.h5ad")
     cells.obs["stim"] = cells.obs["stim"].cat.remove_categories("no")
     cells.write_h5ad(files / "holed.h5ad")
@@ -95,7 +102,9 @@ def odd(files):
 def given(arguments, odd, tmp_path):
     """Arguments with T, B, C, DATA and OUT as paths."""
     names = {"T": "target.csv", "B": "background.csv", "C": "cells.h5ad", "DATA": "."}
-    names |= {n: n for n in ("x.docx", "nan.csv", "negative.csv", "few.csv", "constant.csv")}
+    names |= {
+        n: n for n in ("x.docx", "nan.csv", "negative.csv", "few.csv", "constant.csv", "gaps.csv")
+    }
     names["holed.h5ad"] = "holed.h5ad"
     paths = {k: str(odd / v) for k, v in names.items()} | {"OUT": str(tmp_path / "out")}
     return [paths.get(a, a) for a in arguments]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from bcnmf_jax.checks import DataWarning
 from bcnmf_jax.cli.options import DataOptions
 from bcnmf_jax.datasets.dataset import log_normalise
 from bcnmf_jax.run_folder import fingerprint
@@ -119,8 +121,10 @@ def read_inputs(options: DataOptions, loss: str, columns: list[str], masked: boo
     target, background = _matched(target, background, name, other, common=options.common)
     applied, why = _scale(options.scale, loss, (target, background))
     if applied == "log" and masked:
+        # Of a sample with missing values no total is known.
         raise TableError(
-            "--missing mask takes values as they are: normalise them, and --scale none"
+            f"--missing mask takes values as they are, and here logarithms are asked for ({why}); "
+            "normalise them, or pass --scale none"
         )
     counts = {"target": target.values, "background": background.values}
     target, background = dense(scaled(target, applied), scaled(background, applied))
@@ -155,6 +159,12 @@ def _split(options: DataOptions) -> list[Table]:
                     + f"; {lost} samples have none, and are left out"
                     * bool(lost)
                 )
+    if lost:
+        warnings.warn(
+            f"{lost} of {len(filled)} samples have no condition in {key!r} and are left out",
+            DataWarning,
+            stacklevel=2,
+        )
     return [table.rows(np.isin(conditions, chosen) & filled) for chosen in wanted.values()]
 
 
@@ -196,8 +206,9 @@ def _scale(asked: str, loss: str, tables: tuple[Table, Table]) -> tuple[str, str
 
 
 def are_counts(table: Table) -> bool:
-    """Whether all values are whole numbers, and some above 1."""
+    """Whether all values that are there are whole numbers, and some above 1."""
     filled = table.values.data if sparse.issparse(table.values) else table.values
+    filled = filled[~np.isnan(filled)]
     return bool(filled.size and filled.max() > 1 and (filled == np.round(filled)).all())
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bcnmf_jax.checks import DataWarning
 from bcnmf_jax.tl.rows import Chosen, matrix_of
 
 ROLES = ("target", "background", "other")
@@ -66,6 +68,13 @@ def roles(adata: Any, condition_key: str | None, target: Any, background: Any) -
             )
         return np.zeros(adata.n_obs, np.int8)
     found = column(adata, condition_key, "condition_key")
+    if lost := int(found.isna().sum()):
+        warnings.warn(
+            f"{lost} of {len(found)} samples have no condition in {condition_key!r} and are left "
+            "out",
+            DataWarning,
+            stacklevel=2,
+        )
     chosen = np.full(adata.n_obs, ROLES.index("other"), np.int8)
     is_target = matches(found, condition_key, target, "target")
     chosen[is_target] = ROLES.index("target")
