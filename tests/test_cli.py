@@ -82,7 +82,7 @@ def test_the_same_fit_as_in_python(run):
         mine = usage.loc[usage["set"] == name, ["bcnmf0", "bcnmf1"]]
         np.testing.assert_allclose(mine, model.transform(values), rtol=1e-3, atol=1e-3)
     assert read_table(run, "restarts")["result"].tolist() == model.restarts_["result"].tolist()
-    with pytest.raises(FileNotFoundError, match="it is a run, whose model is in '.*fit/model'"):
+    with pytest.raises(FileNotFoundError, match="it is a run, whose model is in "):
         bj.load(run)
     loaded = bj.load(run / "model")
     assert np.array_equal(loaded.components_, model.components_)

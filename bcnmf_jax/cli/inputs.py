@@ -160,11 +160,8 @@ def _split(options: DataOptions) -> list[Table]:
                     * bool(lost)
                 )
     if lost:
-        warnings.warn(
-            f"{lost} of {len(filled)} samples have no condition in {key!r} and are left out",
-            DataWarning,
-            stacklevel=2,
-        )
+        said = f"{lost} of {len(filled)} samples have no condition in {key!r} and are left out"
+        warnings.warn(said, DataWarning, stacklevel=2)
     return [table.rows(np.isin(conditions, chosen) & filled) for chosen in wanted.values()]
 
 

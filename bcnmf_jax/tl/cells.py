@@ -69,12 +69,8 @@ def roles(adata: Any, condition_key: str | None, target: Any, background: Any) -
         return np.zeros(adata.n_obs, np.int8)
     found = column(adata, condition_key, "condition_key")
     if lost := int(found.isna().sum()):
-        warnings.warn(
-            f"{lost} of {len(found)} samples have no condition in {condition_key!r} and are left "
-            "out",
-            DataWarning,
-            stacklevel=2,
-        )
+        without = f"{lost} of {len(found)} samples have no condition in {condition_key!r}"
+        warnings.warn(f"{without} and are left out", DataWarning, stacklevel=2)
     chosen = np.full(adata.n_obs, ROLES.index("other"), np.int8)
     is_target = matches(found, condition_key, target, "target")
     chosen[is_target] = ROLES.index("target")
