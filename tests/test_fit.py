@@ -7,6 +7,8 @@ import pytest
 from sklearn.decomposition import non_negative_factorization
 
 import bcnmf_jax as bj
+from bcnmf_jax.data import prepare
+from bcnmf_jax.fit import advance, begin
 from tests.contracts import same
 
 KEY = jax.random.key(0)
@@ -383,3 +385,12 @@ def test_updates_leave_zeros_that_the_slope_would_raise(x64, counts):
     )
     assert (cut.blocks["target"][::2, 1] > 0).mean() > 0.5
     assert cut.costs["target"] < 1.02 * full.costs["target"]
+
+
+def test_the_basis_has_unit_sums_at_every_look(counts):
+    objective, stop = bj.Contrastive(alpha=0.5), bj.Stop(tol=0.0, max_steps=10)
+    rows, start = prepare(counts), bj.init(bj.Contrastive(alpha=0.5), counts, 3, KEY)
+    for solver in (bj.MU(), Careless()):
+        now = begin(objective, rows, start, solver, stop.looks)
+        now = advance(objective, rows, now, solver, stop, stop.max_steps)
+        np.testing.assert_allclose(now.blocks["basis"].sum(1), 1, rtol=1e-5)
