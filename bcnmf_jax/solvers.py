@@ -172,6 +172,8 @@ class AbstractAlternating(AbstractSolver):
 class MU(AbstractAlternating):
     """Multiplicative updates, Gauss-Seidel: the codes of every data set, then the basis.
 
+    As published, but that an entry of 0 which its slope would raise is lifted (`multiply`).
+
     Parameters
     ----------
     damping : float
