@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from tests.compiled import compiled
 from tests.core import unchecked
 
-SOON = 3
+SOON = 8
 """Programs that may be compiled before a mistake is found: sums and extremes of what was given."""
 
 
