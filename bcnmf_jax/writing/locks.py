@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -43,13 +44,15 @@ def locked(folder: str | Path, wait: float = 0.0, name: str = LOCK) -> Iterator[
         If the folder cannot be made or written.
     """
     folder, made = resolved(folder), []
-    lock = filelock.FileLock(folder / name, timeout=wait)
+    # Not of a thread: what ends a generator need not be the thread that began it.
+    take = partial(filelock.FileLock, folder / name, timeout=wait, thread_local=False)
+    lock = take()
     try:
         while not lock.is_locked:
             made = make_folders(folder) or made
             try:
                 if _shared(folder):
-                    lock = filelock.FileLock(folder / name, timeout=wait, mode=0o666)
+                    lock = take(mode=0o666)
                 lock.acquire()
             except filelock.Timeout:
                 said = f"{folder} is being written by another process; wait for it, or name another"
