@@ -48,8 +48,8 @@ def change_of(
     if not frozen:
         return change
     width = jax.tree.leaves(bases[0])[0].shape[0]
-    moves = (jnp.arange(width) < width - frozen)[:, None]
-    live = (term.mix(jax.tree.map(lambda w: jnp.where(moves, w, 0), b)) for b in bases)
+    moving = (jnp.arange(width) < width - frozen)[:, None]
+    live = (term.mix(jax.tree.map(lambda w: jnp.where(moving, w, 0), b)) for b in bases)
     moved, part = _norms(grams, *live)
     own = _ratio(moved, jnp.maximum(part, FAINT**2 * size))
     return jnp.maximum(change, jnp.where(jnp.asarray(term.pays) == 0, 0, own))

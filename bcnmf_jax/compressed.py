@@ -27,7 +27,7 @@ def check_parts(data: Any, indices: Any, indptr: Any, shape: tuple[int, int], na
 
 
 def check_pointers(indptr: Any, rows: int, data: tuple, indices: tuple, name: str) -> np.ndarray:
-    """Where the values of every row begin and end, as int64 (rows + 1,).
+    """Pointers to the first and past the last value of every row, int64 (rows + 1,), checked.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ from bcnmf_jax.objective import (
     blank,
     canonical,
     costs,
-    hold,
     misfits_in_turn,
+    with_frozen,
 )
 from bcnmf_jax.scale import restored, scaled, with_codes
 from bcnmf_jax.sharding import as_held, collect, place_blocks, shard
@@ -218,9 +218,10 @@ def advance(
 
         def step(_, carry):
             new, state = solver.step(objective, data, *carry)
-            return hold(objective, carry[0]["basis"], new, ROUNDING), state
+            return with_frozen(objective, carry[0]["basis"], new), state
 
         new, state = lax.fori_loop(0, count, step, (old, now.state))
+        new = canonical(objective, new, ROUNDING) if objective.scale_free else new
         terms = objective.terms(data)
         new = blank(terms, new)
         change = [relative_change(t, old, new, objective.frozen) for t in terms]

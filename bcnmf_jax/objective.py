@@ -323,14 +323,10 @@ def canonical(objective: AbstractObjective, blocks: Blocks, within: float = 0.0)
     return {"basis": jax.tree.map(lambda w: w / by_row, blocks["basis"]), **codes}
 
 
-def hold(
-    objective: AbstractObjective, given: PyTree, blocks: Blocks, within: float = 0.0
-) -> Blocks:
-    """Blocks after a step from the basis ``given``: frozen rows as they were, the others of unit
-    sum as `canonical` has it (unless a penalty fixes their scale)."""
+def with_frozen(objective: AbstractObjective, given: PyTree, blocks: Blocks) -> Blocks:
+    """Blocks after a step from the basis ``given``, with its frozen rows."""
     keep = lambda w, new: jnp.where(is_frozen(objective, w.shape[0]), w, new)  # noqa: E731
-    blocks = {**blocks, "basis": jax.tree.map(keep, given, blocks["basis"])}
-    return canonical(objective, blocks, within) if objective.scale_free else blocks
+    return {**blocks, "basis": jax.tree.map(keep, given, blocks["basis"])}
 
 
 def truncate(objective: AbstractObjective, blocks: Blocks, rank: Array | int) -> Blocks:

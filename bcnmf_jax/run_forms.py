@@ -1,4 +1,4 @@
-"""What the files of a run must hold: whoever reads one may rely on it, whoever wrote the file."""
+"""Forms of the files of a run, config.json and tables, checked where they are read."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ BEGUN: dict[str, Any] = {
     "columns": _list_of(TEXT),
     "line?": TEXT, "started?": MOMENT, "seconds?": NUMBER, "device?": TEXT,
 }  # fmt: skip
-"""What config.json has from the beginning; a key with a question mark may lack."""
+"""Keys of config.json from the beginning; one with a question mark may lack."""
 ENDED: dict[str, Any] = {
     "samples": {"target": COUNT, "background": COUNT},
     "features": COUNT,
     "scale": {"applied": TEXT, "why": TEXT},
     "warnings": _list_of(TEXT),
 }
-"""What it has at the end; all of this, or none."""
+"""Keys that are added at the end, all or none."""
 OUTCOME: dict[str, Any] = {"outcome": _or_none(TEXT), "reasons": _or_none(_list_of(TEXT))}
 SIZES: dict[str, Any] = {
     "alpha": ALPHA, "objective": TEXT, "n_components": COUNT, "n_background_components": COUNT,
@@ -99,7 +99,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     )},
     "compare": {},
 }  # fmt: skip
-"""How a run ended, by command."""
+"""Keys of ``result``, by command."""
 
 WORD, NAME, VALUE, KNOWN = "text", "text in each row", "numbers", "a number in each row"
 TABLES: dict[str, dict[str, str]] = {

@@ -29,8 +29,8 @@ FARTHEST = {4: 2.0**100, 8: 2.0**400}
 
 
 def unit_of(objective: AbstractObjective, mean: float, dtype: Any) -> float:
-    """What to divide data by whose target has this mean: a power of two near it, or 1 where the
-    mean is ordinary, or 0.
+    """Divisor of data whose target has this mean: a power of two near it, or 1 where the mean is
+    ordinary, or 0.
 
     Raises
     ------

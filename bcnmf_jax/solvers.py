@@ -17,11 +17,12 @@ from bcnmf_jax.objective import (
     Data,
     basis_exponent,
     basis_split,
+    canonical,
     code_exponent,
     code_split,
-    hold,
     reconstruct,
     visit_rows,
+    with_frozen,
 )
 from bcnmf_jax.split import Split
 from bcnmf_jax.terms import Path, Rows, Term, by_codes, get, put
@@ -38,8 +39,8 @@ class AbstractSolver(eqx.Module):
     def step(
         self, objective: AbstractObjective, data: Data, blocks: Blocks, state: PyTree
     ) -> tuple[Blocks, PyTree]:
-        """Blocks and state after a step. Whatever it does, the loop keeps frozen rows of the basis
-        and gives the others unit sum, their scale to the codes."""
+        """Blocks and state after a step. Whatever it does, the loop keeps the frozen rows of the
+        basis, and at every look gives the others unit sum, their scale to the codes."""
 
     def progress(self, state: PyTree, change: Array) -> tuple[Array, Array]:
         """What `Stop.tol` is compared with, given the largest relative change of a reconstruction
@@ -57,7 +58,7 @@ def multiply(a: Array, s: Split, power: Any) -> Array:
     """Multiplicative update of the rows of a block: ``a * (neg / pos) ** power``.
 
     A product moves no entry of 0. Where the slope would raise one, the point is not stationary, and
-    the entry becomes a tenth of its row's mean (Lin 2007 and Gillis & Glineur 2012 keep entries
+    the entry becomes a tenth of its row's mean (Lin 2007 and Takahashi & Hibi 2014 keep entries
     above a floor for the same reason). Rows of zeros, by which a rank is masked, stay.
     """
     plain = isinstance(power, int | float) and power == 1
@@ -159,7 +160,8 @@ class AbstractAlternating(AbstractSolver):
         basis = blocks["basis"]
         splits = basis_split(objective, terms, stats, basis)
         moved = self.move_basis(objective, terms, stats, splits, basis)
-        blocks = hold(objective, basis, {**blocks, "basis": moved})
+        blocks = with_frozen(objective, basis, {**blocks, "basis": moved})
+        blocks = canonical(objective, blocks) if objective.scale_free else blocks
         return blocks, self.after(state, old, blocks["basis"], splits)
 
     def step(self, objective, data, blocks, state):

@@ -1,4 +1,4 @@
-"""Zarr stores: what their metadata would have a reader run, seen before anything is decoded."""
+"""Zarr stores: filters and compressors in their metadata, checked before anything is decoded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CODECS = frozenset(
 FILES = (".zarray", "zarr.json", ".zmetadata")
 """Metadata of an array of zarr 2, of anything of zarr 3, and of a whole store of zarr 2."""
 CONFIGURED = ("codecs", "index_codecs")
-"""Where a codec of zarr 3 holds others."""
+"""Keys under which a codec of zarr 3 holds others."""
 
 
 def check_store(path: Path) -> None:

@@ -49,8 +49,8 @@ def summary(x: np.ndarray) -> Summary:
 
 @np.errstate(over="ignore", invalid="ignore")
 def scaled_alone(x: Summary, y: Summary) -> str:
-    """What is the same of every sample, or of every feature, of ``x`` and is not of ``y``, as a
-    scaler leaves it; nothing where there is no such sign."""
+    """Name of a value that all samples, or all features, of ``x`` share and those of ``y`` do not,
+    as a scaler leaves it; empty where there is none."""
     samples = {"sum": (x.total, y.total), "length": (x.length, y.length)}
     for name, (a, b) in samples.items():
         if a is not None and b is not None and _is_one(a) and _vary(b):

@@ -1,17 +1,18 @@
-"""How many programs this process has compiled."""
+"""Programs that this process has compiled."""
 
 import jax
 
-_COUNT = [0]
+_NAMES: list[str] = []
 
 
-def compiled() -> int:
-    """Number of programs that have been compiled so far."""
-    return _COUNT[0]
+def compiled() -> list[str]:
+    """Names of the programs that have been compiled so far: of the functions that were."""
+    return list(_NAMES)
 
 
-def _listen(event, *_, **__):
-    _COUNT[0] += "backend_compile" in event
+def _listen(event, *_, fun_name="", **__):
+    if "backend_compile" in event:
+        _NAMES.append(fun_name.removeprefix("jit(").removesuffix(")"))
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)

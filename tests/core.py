@@ -25,7 +25,7 @@ def check_annotations():
 
 @contextmanager
 def unchecked():
-    """Where arguments are wrong on purpose, and the package itself is to say so."""
+    """A block whose arguments are wrong on purpose: the package itself says so, not this check."""
     config.update("jaxtyping_disable", True)
     try:
         yield

@@ -51,12 +51,12 @@ MUTATIONS = (
     ),
     Mutation(
         "no step normalises the basis", "objective.py",
-        "return canonical(objective, blocks, within) if objective.scale_free else blocks",
-        "return blocks", "test_fit",
+        "by_column, by_row = total[None], total[:, None]",
+        "by_column, by_row = (jnp.ones_like(a) for a in (total[None], total[:, None]))", "test_fit",
     ),
     Mutation(
         "a solver moves frozen rows", "objective.py",
-        'blocks = {**blocks, "basis": jax.tree.map(keep, given, blocks["basis"])}', "",
+        'return {**blocks, "basis": jax.tree.map(keep, given, blocks["basis"])}', "return blocks",
         "test_fit test_objectives",
     ),
     Mutation(

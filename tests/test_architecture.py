@@ -27,7 +27,6 @@ USED = {
     "split.py": "jax.core",  # jax has no public name for "is traced"
     "sharding.py": "jax.experimental",  # nor one that gathers the values of all processes
 }
-RECORDS_ONLY = ("experiments", "numpy", "pandas", "matplotlib")
 
 
 def imported(path):

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sklearn.exceptions import NotFittedError
 
 import bcnmf_jax as bj
-from tests.mistakes import refused
+from tests.mistakes import before_any_fit, refused
 
 rng = np.random.default_rng(0)
 X = rng.gamma(0.5, 1, (40, 20))
@@ -167,3 +167,9 @@ def test_a_refused_refit_leaves_the_model_as_it_was():
     with refused(ValueError, "background has 10 features", before):
         model.fit(X, background=Y[:, :10])
     np.testing.assert_array_equal(model.components_, before)
+
+
+def test_a_fit_would_be_noticed():
+    x = np.random.default_rng(1).gamma(1, 1, (23, 11))  # of a shape that nothing else has
+    with pytest.raises(AssertionError), before_any_fit():
+        bj.BCNMF(**SMALL).fit(x)

@@ -107,7 +107,7 @@ def whole_config():
 
 
 def paths_of(value, at=()):
-    """Where every value of a JSON object stands."""
+    """Places of all values of a JSON object."""
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
         yield (*at, key)
         if isinstance(inner, dict | list):

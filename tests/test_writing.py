@@ -1,4 +1,4 @@
-"""What is written stands whole or not at all, wherever it is cut short; nothing else is lost."""
+"""Files and folders that are written stand whole or not at all, wherever that is cut short."""
 
 import io
 import itertools
@@ -310,7 +310,7 @@ def test_a_first_model_is_there_or_not_wherever_saving_stops(model, again, tmp_p
 
 @pytest.fixture
 def computed(model, monkeypatch):
-    """What `bcnmf fit` and `bcnmf sweep` compute, as it was found once."""
+    """Results of one real `bcnmf fit` and `bcnmf sweep`, in place of their computation."""
     usage = {len(x): model.transform(x, full=True) for x in (TARGET, BACKGROUND)}
 
     def usage_of(_, table):

@@ -1,4 +1,4 @@
-"""What a command may replace where it is told to write."""
+"""Output files and folders that are there already: refused, or replaced where that is asked for."""
 
 from __future__ import annotations
 

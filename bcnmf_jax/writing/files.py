@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MARK = ".bcnmf-"
-"""What the names of temporary files and folders begin with; random digits follow."""
+"""First letters of the names of temporary files and folders; random digits follow."""
 WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 """Rights to write, of which a read-only file has none, though an administrator may write it."""
 
@@ -68,7 +68,7 @@ def unique() -> str:
 
 
 def resolved(path: str | Path) -> Path:
-    """Where a path leads to: absolute, without links.
+    """Absolute path without links.
 
     Raises
     ------

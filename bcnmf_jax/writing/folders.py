@@ -147,7 +147,7 @@ def recovered(folder: str | Path, entries: Sequence[str]) -> None:
 
 
 def as_one(folder: str | Path, entries: Sequence[str], read: Callable[[], T]) -> T:
-    """What a reader finds in entries that belong together: it reads again where they were replaced
+    """The value of a read of entries that belong together, repeated where they were replaced
     meanwhile. No lock is needed, nor a folder that can be written.
 
     Parameters
@@ -205,7 +205,7 @@ def _halves(folder: Path, entries: Sequence[str]) -> list[Path]:
 
 
 def _marked(folder: Path, end: str) -> list[Path]:
-    """What is called as `unique` calls it, with an end."""
+    """Paths in a folder with a name of `unique` and this end."""
     form = re.compile(re.escape(MARK) + "[0-9a-f]{16}" + re.escape(end))
     return [folder / name for name in sorted(_names(folder)) if form.fullmatch(name)]
 
@@ -233,7 +233,7 @@ def _swap(stage: Path, folder: Path, entries: Sequence[str]) -> None:
 
 
 def _undo(stage: Path, folder: Path, entries: Sequence[str]) -> None:
-    """What `_swap` did in this process, the other way round."""
+    """Move new entries out and old ones in: `_swap`, backwards."""
     new, aside, old = stage / NEW, stage / ASIDE, stage / OLD
     if old.exists():
         new.mkdir(exist_ok=True)
