@@ -51,7 +51,7 @@ def transform(
 
 
 def parts(run: Path) -> list[Path]:
-    """What a run consists of, but for its report, which is written again from the others."""
+    """Entries of a run but its report, which is written again from the others."""
     return [run / name for name in ENTRIES if name != REPORT]
 
 
