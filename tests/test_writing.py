@@ -196,6 +196,29 @@ def test_one_writer_at_a_time_and_its_lock_goes_with_it(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
+def test_a_folder_is_made_while_another_process_removes_those_above_it(tmp_path, monkeypatch):
+    folder, own, gone = tmp_path / "a" / "b", Path.mkdir, []
+
+    def removed_once(path, *arguments, **options):
+        if path == folder and not gone:
+            gone.append(path.parent)
+            path.parent.rmdir()
+        return own(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", removed_once)
+    with locked(folder):
+        assert names(folder) == [".bcnmf-lock"]
+    assert gone
+    assert names(tmp_path) == []
+
+    def refused(path, *arguments, **options):
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(FileNotFoundError):
+        locked(folder).__enter__()
+
+
 def test_a_lock_that_is_left_in_a_shared_folder_may_be_taken_by_others(tmp_path, monkeypatch):
     before = os.umask(0o077)
     try:

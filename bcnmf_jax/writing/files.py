@@ -97,17 +97,19 @@ def sync(path: Path) -> None:
         os.close(number)
 
 
-def make_folders(folder: Path) -> list[Path]:
+def make_folders(folder: Path, attempts: int = 100) -> list[Path]:
     """Make a folder and those above it; returns those that were missing, the deepest first."""
-    missing, made = [], []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
+    made: list[Path] = []
     try:
-        for folder in reversed(missing):
+        for missing in reversed([part for part in (folder, *folder.parents) if not part.exists()]):
             with suppress(FileExistsError):  # another process was faster
-                folder.mkdir()
-                made.insert(0, folder)
+                missing.mkdir()
+                made.insert(0, missing)
+    except FileNotFoundError:  # another process has removed the folder above, which it had made
+        remove_folders(made)
+        if not attempts:
+            raise
+        return make_folders(folder, attempts - 1)
     except BaseException:
         remove_folders(made)
         raise

@@ -43,7 +43,7 @@ def locked(folder: str | Path, wait: float = 0.0, name: str = LOCK) -> Iterator[
     OSError
         If the folder cannot be made or written.
     """
-    folder, made = resolved(folder), []
+    folder, made, attempts = resolved(folder), [], 100
     # Not of a thread: what ends a generator need not be the thread that began it.
     take = partial(filelock.FileLock, folder / name, timeout=wait, thread_local=False)
     lock = take()
@@ -54,18 +54,21 @@ def locked(folder: str | Path, wait: float = 0.0, name: str = LOCK) -> Iterator[
                 if _shared(folder):
                     lock = take(mode=0o666)
                 lock.acquire()
+            except FileNotFoundError:  # a process that ended has removed the folder that it made
+                attempts -= 1
+                if not attempts:
+                    raise
             except filelock.Timeout:
                 said = f"{folder} is being written by another process; wait for it, or name another"
                 raise InUseError(said) from None
             except OSError as error:
-                if folder.exists():  # else a process that ended has removed what it had made
-                    said = f"cannot be written: {error.strerror or error}"
-                    if isinstance(error, PermissionError) and (folder / name).exists():
-                        said += (
-                            f"; {folder / name} is another user's lock: if no process of theirs "
-                            "writes here, remove that file, or ask them to"
-                        )
-                    raise type(error)(error.errno, said, str(folder)) from None
+                said = f"cannot be written: {error.strerror or error}"
+                if isinstance(error, PermissionError) and (folder / name).exists():
+                    said += (
+                        f"; {folder / name} is another user's lock: if no process of theirs "
+                        "writes here, remove that file, or ask them to"
+                    )
+                raise type(error)(error.errno, said, str(folder)) from None
         yield folder
     finally:
         try:
