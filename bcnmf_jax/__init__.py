@@ -3,18 +3,30 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from bcnmf_jax.background import background_check, strata
-from bcnmf_jax.bootstrap import Bootstrap, bootstrap
-from bcnmf_jax.checks import ConstantFeatureWarning, DataWarning, ScaleWarning
-from bcnmf_jax.consensus import Consensus, consensus
-from bcnmf_jax.data import prepare
-from bcnmf_jax.deflation import deflate
-from bcnmf_jax.enrichment import Enrichment, enrichment
-from bcnmf_jax.fit import RESULTS, Fit, Stop, fit, result_name
-from bcnmf_jax.gradient import Optax
-from bcnmf_jax.init import init
-from bcnmf_jax.losses import KL, AbstractLoss, Beta, Frobenius, NegativeBinomial
-from bcnmf_jax.objective import AbstractObjective
+from bcnmf_jax.data.checks import ConstantFeatureWarning, DataWarning, ScaleWarning
+from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.data.readers import BackedRows, SparseRows, source
+from bcnmf_jax.data.rows import Rows
+from bcnmf_jax.data.summaries import survey
+from bcnmf_jax.fitting.devices import row_mesh, shard
+from bcnmf_jax.fitting.fixed_basis import block_costs, game_value, transform
+from bcnmf_jax.fitting.loop import RESULTS, Fit, fit, result_name
+from bcnmf_jax.fitting.many import sweep
+from bcnmf_jax.fitting.sequential import deflate
+from bcnmf_jax.fitting.start import init
+from bcnmf_jax.fitting.stationarity import residual
+from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.inference.alphas import Transitions, collapse_alpha, transitions
+from bcnmf_jax.inference.background import background_check, strata
+from bcnmf_jax.inference.consensus_programs import Consensus, consensus
+from bcnmf_jax.inference.enrichment_test import Enrichment, enrichment
+from bcnmf_jax.inference.resampled_loadings import Bootstrap, bootstrap
+from bcnmf_jax.model.gradient_parts import Split
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.losses import KL, Beta, Frobenius, NegativeBinomial
+from bcnmf_jax.model.objective import AbstractObjective
+from bcnmf_jax.model.penalties import L1, L2, AbstractPenalty, Overlap
+from bcnmf_jax.model.terms import Term
 from bcnmf_jax.objectives import (
     NMF,
     BackgroundFirst,
@@ -23,39 +35,32 @@ from bcnmf_jax.objectives import (
     Multimodal,
     SharedTarget,
 )
-from bcnmf_jax.penalties import L1, L2, AbstractPenalty, Overlap
-from bcnmf_jax.projection import VarPro
-from bcnmf_jax.readers import BackedRows, SparseRows, source
-from bcnmf_jax.residual import residual
-from bcnmf_jax.sharding import row_mesh, shard
-from bcnmf_jax.solvers import HALS, MU, AbstractSolver
-from bcnmf_jax.split import Split
-from bcnmf_jax.stream import Progress, stream
-from bcnmf_jax.stream_read import stream_transform, stream_value
-from bcnmf_jax.survey import survey
-from bcnmf_jax.sweep import sweep
-from bcnmf_jax.terms import Rows, Term
-from bcnmf_jax.transform import block_costs, game_value, transform
-from bcnmf_jax.transitions import Transitions, collapse_alpha, transitions
+from bcnmf_jax.solvers.hals import HALS
+from bcnmf_jax.solvers.mu import MU
+from bcnmf_jax.solvers.optax import Optax
+from bcnmf_jax.solvers.solver import AbstractSolver
+from bcnmf_jax.solvers.varpro import VarPro
+from bcnmf_jax.streaming.driver import Progress, stream
+from bcnmf_jax.streaming.fixed_basis import stream_transform, stream_value
 
 if TYPE_CHECKING:
     from bcnmf_jax import baselines, datasets, metrics, pl, tl
-    from bcnmf_jax.automatic import ContrastWarning
-    from bcnmf_jax.estimator import BCNMF, CollapsedWarning
-    from bcnmf_jax.saved import load
-    from bcnmf_jax.selection import Selection, select
+    from bcnmf_jax.estimator.automatic import ContrastWarning
+    from bcnmf_jax.estimator.bcnmf import BCNMF, CollapsedWarning
+    from bcnmf_jax.estimator.saved import load
+    from bcnmf_jax.inference.selection import Selection, select
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "BCNMF": "estimator",
     "CollapsedWarning": "estimator",
-    "ContrastWarning": "automatic",
-    "load": "saved",
-    "Selection": "selection",
-    "select": "selection",
+    "ContrastWarning": "estimator",
+    "load": "estimator",
+    "Selection": "inference",
+    "select": "inference",
 }
-_MODULES = ("baselines", "datasets", "metrics", "pl", "tl")
+_MODULES = ("baselines", "datasets", "estimator", "metrics", "pl", "tl")
 
 
 def __getattr__(name: str):

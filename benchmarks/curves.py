@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bcnmf_jax.writing.files import whole_file
+from bcnmf_jax.storage.files import whole_file
 
 COLUMNS = 4
 COLOURS = {"ours": "#0072b2", "plain MU": "#d55e00"}

@@ -23,7 +23,7 @@ import numpy as np
 import sklearn
 
 import bcnmf_jax as bj
-from bcnmf_jax.solvers import default_solver
+from bcnmf_jax.solvers.default import default_solver
 from benchmarks.peer import Peer
 from benchmarks.timing import FULL, Row, machine, quiet, versions
 from benchmarks.walks import GAP, GRID, Ours, Problem, Sklearn, arrivals, sklearn_fit

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bcnmf_jax.writing.files import write_bytes
+from bcnmf_jax.storage.files import write_bytes
 from benchmarks.curves import draw
 
 ROOT = Path(__file__).parents[1]

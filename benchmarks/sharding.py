@@ -18,8 +18,8 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 import bcnmf_jax as bj
-from bcnmf_jax.fit import run
-from bcnmf_jax.terms import Rows
+from bcnmf_jax.data.rows import Rows
+from bcnmf_jax.fitting.loop import run
 from benchmarks.iteration import LOSSES, TITLES, counts
 from benchmarks.timing import BusyError, Row, alternate, machine, quiet, versions
 

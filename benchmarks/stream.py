@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
-from bcnmf_jax.writing.files import whole_file
+from bcnmf_jax.storage.files import whole_file
 from benchmarks.timing import FULL, Row, machine, quiet, versions
 
 SIZES, LARGEST = (100_000, 250_000), 1_300_000

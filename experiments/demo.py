@@ -15,7 +15,7 @@ import numpy as np
 from bcnmf_jax.datasets import Dataset
 from bcnmf_jax.extras import require
 from bcnmf_jax.metrics import readouts
-from bcnmf_jax.writing.files import whole_file
+from bcnmf_jax.storage.files import whole_file
 from experiments.config import ConfigError, load_fits
 from experiments.methods import Fitted
 from experiments.rows import ResultsError, Row

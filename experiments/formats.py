@@ -109,7 +109,7 @@ def latex(table: Table) -> str:
 def write(table: Table, folder: Path) -> list[Path]:
     """Write ``<name>.md``, ``.tex`` and ``.csv`` into `folder`; equal tables give equal bytes."""
     # Imported here: what reads rows needs neither the package nor jax.
-    from bcnmf_jax.writing.files import write_bytes
+    from bcnmf_jax.storage.files import write_bytes
 
     # Six significant digits: enough for any reader, and no noise of the last bits.
     text = table.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n")

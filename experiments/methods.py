@@ -19,7 +19,7 @@ from jax import monitoring
 import bcnmf_jax as bj
 from bcnmf_jax import baselines
 from bcnmf_jax.datasets import Dataset
-from bcnmf_jax.plan import Plan
+from bcnmf_jax.fitting.plan import Plan
 from experiments.floored import Floored
 from experiments.schema import LINEAR, Alpha, Config, Solver, Stop
 from experiments.units import LOSSES, Unit, values

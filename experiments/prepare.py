@@ -20,7 +20,7 @@ from scipy import sparse
 from bcnmf_jax.datasets.files import SOURCES, VARIABLE, advice, check, sha256
 from bcnmf_jax.datasets.prepared import Cells, choose_genes, save_cells
 from bcnmf_jax.datasets.tenx import TenX, open_text, read_counts, read_tenx, sizes
-from bcnmf_jax.writing.files import whole_file
+from bcnmf_jax.storage.files import whole_file
 
 # The 24 lines of MIX-seq experiment 1 by TP53 status: 7 and 17, as in the file of 500 genes.
 TP53_WILD_TYPE = frozenset(

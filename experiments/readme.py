@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from bcnmf_jax.writing.files import write_bytes
+from bcnmf_jax.storage.files import write_bytes
 from experiments.records import ROOT
 
 README, TABLES = ROOT / "README.md", ROOT / "paper" / "tables"

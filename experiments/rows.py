@@ -13,8 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bcnmf_jax.writing.lines import append_lines, read_lines
-from bcnmf_jax.writing.locks import LOCK, InUseError, locked
+from bcnmf_jax.storage.lines import append_lines, read_lines
+from bcnmf_jax.storage.locks import LOCK, InUseError, locked
 
 Row = dict[str, Any]
 

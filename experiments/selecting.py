@@ -19,7 +19,7 @@ from pydantic import Field
 
 import bcnmf_jax as bj
 from bcnmf_jax.datasets import Dataset
-from bcnmf_jax.selection import rule
+from bcnmf_jax.inference.selection import rule
 from experiments.rows import Results, Row, plain
 from experiments.schema import Data, Strict
 from experiments.scoring import known, score_one, scorers

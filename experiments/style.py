@@ -120,7 +120,7 @@ def legend(figure: Figure, entries: Sequence[tuple[str, str, str]]) -> None:
 def save(figure: Figure, name: str, folder: Path) -> str:
     """Write ``<name>.png`` and ``.svg``, equal bytes for equal figures, and return `name`."""
     # Imported here: what reads rows needs neither the package nor jax.
-    from bcnmf_jax.writing.files import write_bytes
+    from bcnmf_jax.storage.files import write_bytes
 
     # The date and the version of matplotlib would make every file new.
     without = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax import objective as core
-from bcnmf_jax.init import start
-from bcnmf_jax.solvers import multiply
-from bcnmf_jax.terms import by_codes, get, put
+from bcnmf_jax.fitting.start import start
+from bcnmf_jax.model import objective as core
+from bcnmf_jax.model.terms import by_codes, get, put
+from bcnmf_jax.solvers.alternating import multiply
 from tests.tables import Objective
 
 ALPHA = 0.6

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bcnmf_jax.run_folder import write_config, write_table
+from bcnmf_jax.report.run_folder import write_config, write_table
 
 SHARED = 2
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from scipy.stats import fisher_exact
 
 import bcnmf_jax as bj
-from bcnmf_jax.selection import OUTCOMES
+from bcnmf_jax.inference.selection import OUTCOMES
 from bcnmf_jax.tl import rows as tl_rows
 from bcnmf_jax.tl.gene_sets import excess
 from bcnmf_jax.tl.rows import Chosen

@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose
 from scipy.sparse import csr_matrix
 
 import bcnmf_jax as bj
-from bcnmf_jax.background import structure
-from bcnmf_jax.background.finding import judge
 from bcnmf_jax.datasets import log_normalise
+from bcnmf_jax.inference.background import structure
+from bcnmf_jax.inference.background.finding import judge
 from experiments.donors import donor_simulation
 
 

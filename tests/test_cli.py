@@ -21,9 +21,10 @@ from bcnmf_jax.cli import inputs
 from bcnmf_jax.cli.app import app
 from bcnmf_jax.cli.options import FitOptions
 from bcnmf_jax.datasets import log_normalise
-from bcnmf_jax.run_folder import RunFolderError, read_config, read_table
-from bcnmf_jax.selection import OUTCOMES
-from bcnmf_jax.writing.folders import contents
+from bcnmf_jax.inference.selection import OUTCOMES
+from bcnmf_jax.report.run_folder import read_config, read_table
+from bcnmf_jax.report.run_forms import RunFolderError
+from bcnmf_jax.storage.folders import contents
 from tests.commands import (
     BACKGROUND,
     FEATURES,

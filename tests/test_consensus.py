@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.consensus import clusters
+from bcnmf_jax.inference.consensus_programs import clusters
+from bcnmf_jax.inference.resampling import draws, how_often, weighed
 from bcnmf_jax.metrics import recovery
-from bcnmf_jax.resampling import draws, how_often, weighed
 from tests.contracts import same
 
 KEY = jax.random.key(0)

@@ -12,8 +12,8 @@ import pytest
 import scipy.sparse as sp
 
 import bcnmf_jax as bj
-from bcnmf_jax.background import background_check, strata
-from bcnmf_jax.tabular import TableError, read_table
+from bcnmf_jax.data.tables import TableError, read_table
+from bcnmf_jax.inference.background import background_check, strata
 from bcnmf_jax.tl.rows import Chosen, matrix_of
 
 WIDTH, ROWS = 8, 60

@@ -9,11 +9,11 @@ from scipy.sparse import csr_matrix
 from scipy.stats import ttest_ind, ttest_rel
 
 import bcnmf_jax as bj
-from bcnmf_jax.arrangements import Arrangement, arrangements, obstacle
 from bcnmf_jax.datasets import log_normalise
-from bcnmf_jax.enrichment.enrich import as_observed
-from bcnmf_jax.enrichment.refits import Answer, compare, log2_ratio, partners
-from bcnmf_jax.enrichment.samples import by_cell, by_group
+from bcnmf_jax.inference.arrangements import Arrangement, arrangements, obstacle
+from bcnmf_jax.inference.enrichment_test.enrich import as_observed
+from bcnmf_jax.inference.enrichment_test.refits import Answer, compare, log2_ratio, partners
+from bcnmf_jax.inference.enrichment_test.samples import by_cell, by_group
 from experiments.donors import donor_simulation
 
 SMALL = {"donors": (4, 4), "cells": 12, "genes": 150}

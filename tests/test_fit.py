@@ -7,8 +7,8 @@ import pytest
 from sklearn.decomposition import non_negative_factorization
 
 import bcnmf_jax as bj
-from bcnmf_jax.data import prepare
-from bcnmf_jax.fit import advance, begin
+from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.fitting.loop import advance, begin
 from tests.contracts import same
 
 KEY = jax.random.key(0)

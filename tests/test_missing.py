@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.background import background_check
 from bcnmf_jax.baselines import pca
-from bcnmf_jax.memory import aligned
+from bcnmf_jax.data.memory import aligned
+from bcnmf_jax.inference.background import background_check
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.gamma(1, 1, (12, 6)), RNG.gamma(1, 1, (10, 6))

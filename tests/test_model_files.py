@@ -15,10 +15,10 @@ import pytest
 from safetensors.numpy import save
 
 import bcnmf_jax as bj
-from bcnmf_jax import model_files
-from bcnmf_jax.model_files import Stored
-from bcnmf_jax.writing import folders
-from bcnmf_jax.writing.locks import InUseError
+from bcnmf_jax.estimator import model_files
+from bcnmf_jax.estimator.model_files import Stored
+from bcnmf_jax.storage import folders
+from bcnmf_jax.storage.locks import InUseError
 
 OPTIONS = {
     "n_components": 2,

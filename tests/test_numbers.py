@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.background import background_check
 from bcnmf_jax.baselines import pca
-from bcnmf_jax.checks import check_integer
+from bcnmf_jax.data.checks import check_integer
+from bcnmf_jax.inference.background import background_check
 from tests.core import unchecked
 
 RNG = np.random.default_rng(0)

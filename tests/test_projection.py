@@ -8,9 +8,9 @@ import pytest
 from scipy.optimize import minimize, nnls
 
 import bcnmf_jax as bj
-from bcnmf_jax.exact import settle
-from bcnmf_jax.quasi_newton import Memory
-from bcnmf_jax.terms import Rows
+from bcnmf_jax.data.rows import Rows
+from bcnmf_jax.solvers.exact_codes import settle
+from bcnmf_jax.solvers.quasi_newton import Memory
 from tests import tables
 
 KEY = jax.random.key(0)

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from sklearn.base import clone
 
 import bcnmf_jax as bj
-from bcnmf_jax.sources import Reader, Stacked
-from bcnmf_jax.tabular.files import _single
+from bcnmf_jax.data.sources import Reader, Stacked
+from bcnmf_jax.data.tables.files import _single
 from bcnmf_jax.tl.rows import Chosen
 
 

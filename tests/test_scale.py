@@ -168,8 +168,8 @@ def test_what_has_a_scale_of_its_own_stays(plain):
 
 
 def test_ordinary_data_are_not_touched(plain):
-    from bcnmf_jax.data import prepare
-    from bcnmf_jax.scale import scaled
+    from bcnmf_jax.data.preparation import prepare
+    from bcnmf_jax.model.scale import scaled
 
     rows = prepare(plain)
     assert scaled(bj.NMF(), rows)[0] is rows

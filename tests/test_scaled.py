@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, StandardScaler
 
 import bcnmf_jax as bj
-from bcnmf_jax.checks import ScaleWarning
+from bcnmf_jax.data.checks import ScaleWarning
 from bcnmf_jax.datasets import beta_simulation, digits_on_photos, family_simulation
 from bcnmf_jax.datasets.families import FAMILIES
 

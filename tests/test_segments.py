@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax import segments
-from bcnmf_jax.segments import fit_starts
+from bcnmf_jax.fitting import segments
+from bcnmf_jax.fitting.segments import fit_starts
 
 STOP = bj.Stop(tol=0.0, max_steps=95)
 

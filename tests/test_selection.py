@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.selection import Selection, rule
-from bcnmf_jax.selection.folds import TooFewError, folds, held_out_ratio
-from bcnmf_jax.selection.heldout import by_worth
-from bcnmf_jax.selection.select import stability
-from bcnmf_jax.selection.thinning import counts_of
+from bcnmf_jax.inference.selection import Selection, rule
+from bcnmf_jax.inference.selection.folds import TooFewError, folds, held_out_ratio
+from bcnmf_jax.inference.selection.heldout import by_worth
+from bcnmf_jax.inference.selection.select import stability
+from bcnmf_jax.inference.selection.thinning import counts_of
 
 
 def row(net, k, certain=9.0, objective="sequential", alpha=0.0):

@@ -17,8 +17,8 @@ import optax
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.fit import run
-from bcnmf_jax.sharding import place_blocks
+from bcnmf_jax.fitting.devices import place_blocks
+from bcnmf_jax.fitting.loop import run
 
 KEY = jax.random.key(0)
 STEPS = bj.Stop(0.0, 50)

@@ -8,11 +8,13 @@ from scipy.optimize import nnls
 from sklearn.decomposition import NMF as SklearnNMF
 
 import bcnmf_jax as bj
-from bcnmf_jax.objective import basis_split, costs
-from bcnmf_jax.parts import DataSets
-from bcnmf_jax.sample import fitted, sample
-from bcnmf_jax.solvers import default_solver
-from bcnmf_jax.terms import Rows, Term
+from bcnmf_jax.data.rows import Rows
+from bcnmf_jax.model.costs import costs
+from bcnmf_jax.model.gradients import basis_split
+from bcnmf_jax.model.terms import Term
+from bcnmf_jax.solvers.default import default_solver
+from bcnmf_jax.streaming.parts import DataSets
+from bcnmf_jax.streaming.sample import fitted, sample
 from tests import tables
 from tests.contracts import same
 

@@ -11,9 +11,9 @@ import pytest
 import scipy.sparse as sp
 
 import bcnmf_jax as bj
-from bcnmf_jax import passes
-from bcnmf_jax.parts import DataSets
-from bcnmf_jax.sources import Reader
+from bcnmf_jax.data.sources import Reader
+from bcnmf_jax.streaming import passes
+from bcnmf_jax.streaming.parts import DataSets
 from tests import tables
 from tests.contracts import same
 from tests.core import unchecked

@@ -15,13 +15,14 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 import bcnmf_jax as bj
-from bcnmf_jax import checkpoint
 from bcnmf_jax.cli.options import RunOptions
 from bcnmf_jax.cli.results import shown, summary
 from bcnmf_jax.cli.sweep import read_rows
+from bcnmf_jax.data.tables import TableError, read_table
 from bcnmf_jax.report import write
-from bcnmf_jax.run_folder import RunFolderError, read_config, write_table
-from bcnmf_jax.tabular import TableError, read_table
+from bcnmf_jax.report.run_folder import read_config, write_table
+from bcnmf_jax.report.run_forms import RunFolderError
+from bcnmf_jax.streaming import checkpoint
 from tests.commands import bcnmf  # noqa: F401 (a fixture)
 from tests.report_runs import base, candidates, fit_run, path_rows
 

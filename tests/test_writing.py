@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax import checkpoint
 from bcnmf_jax.cli import apply, results
 from bcnmf_jax.cli import fit as fit_command
 from bcnmf_jax.cli import sweep as sweep_command
 from bcnmf_jax.cli.app import app
 from bcnmf_jax.report import contents
 from bcnmf_jax.report.contents import read_run
-from bcnmf_jax.run_folder import read_config, read_table
-from bcnmf_jax.writing import folders, lines
-from bcnmf_jax.writing.files import whole_file, write_bytes
-from bcnmf_jax.writing.folders import replaced
-from bcnmf_jax.writing.lines import append_lines, read_lines
-from bcnmf_jax.writing.locks import InUseError, locked
+from bcnmf_jax.report.run_folder import read_config, read_table
+from bcnmf_jax.storage import folders, lines
+from bcnmf_jax.storage.files import whole_file, write_bytes
+from bcnmf_jax.storage.folders import replaced
+from bcnmf_jax.storage.lines import append_lines, read_lines
+from bcnmf_jax.storage.locks import InUseError, locked
+from bcnmf_jax.streaming import checkpoint
 from experiments import demo, selecting
 from experiments import run as experiment
 from experiments.config import load

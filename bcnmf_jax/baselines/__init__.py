@@ -3,13 +3,7 @@
 All share one signature, ``name(target, background, rank, *, seed=0, ...) -> Baseline``.
 """
 
-from bcnmf_jax.baselines.contrast import (
-    CPCA_GRID,
-    cpca,
-    cpca_auto_alphas,
-    cpca_medoids,
-    cpca_path,
-)
+from bcnmf_jax.baselines.contrast import CPCA_GRID, cpca, cpca_auto_alphas, cpca_medoids, cpca_path
 from bcnmf_jax.baselines.nonnegative import nmf
 from bcnmf_jax.baselines.result import Baseline
 from bcnmf_jax.baselines.spectral import gcpca, pca

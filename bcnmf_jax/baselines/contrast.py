@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from bcnmf_jax.baselines.result import Baseline, check_pair
 from bcnmf_jax.baselines.spectral import centre, fix_signs, leading, principal_axes
-from bcnmf_jax.checks import check_integer
+from bcnmf_jax.data.checks import check_integer
 
 #: The published candidates: no contrast, then 40 values spaced evenly in log from 0.1 to 1000.
 CPCA_GRID: tuple[float, ...] = (0.0, *np.logspace(-1, 3, 40).tolist())

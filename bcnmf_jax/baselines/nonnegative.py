@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bcnmf_jax.baselines.result import Baseline, check_matrix
-from bcnmf_jax.checks import check_integer
+from bcnmf_jax.data.checks import check_integer
 
 
 def nmf(

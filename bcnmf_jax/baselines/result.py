@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bcnmf_jax.checks import check_unmasked
+from bcnmf_jax.data.checks import check_unmasked
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from bcnmf_jax.baselines.result import Baseline, check_matrix, check_pair
-from bcnmf_jax.checks import check_integer
+from bcnmf_jax.data.checks import check_integer
 
 
 def centre(rows: NDArray, *, standardize: bool = False) -> NDArray:

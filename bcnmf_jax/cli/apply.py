@@ -12,14 +12,15 @@ from bcnmf_jax.cli.inputs import are_counts, dense, scaled
 from bcnmf_jax.cli.progress import working
 from bcnmf_jax.cli.replacing import Overwrite, check_file
 from bcnmf_jax.cli.results import usage_of
-from bcnmf_jax.run_folder import ENTRIES, MODEL, REPORT, RunFolderError, read_config, read_table
-from bcnmf_jax.tabular import Table, TableError
-from bcnmf_jax.tabular import read_table as read_values
-from bcnmf_jax.writing.files import whole_file
-from bcnmf_jax.writing.folders import as_one
+from bcnmf_jax.data.tables import Table, TableError
+from bcnmf_jax.data.tables import read_table as read_values
+from bcnmf_jax.report.run_folder import ENTRIES, MODEL, REPORT, read_config, read_table
+from bcnmf_jax.report.run_forms import RunFolderError
+from bcnmf_jax.storage.files import whole_file
+from bcnmf_jax.storage.folders import as_one
 
 if TYPE_CHECKING:
-    from bcnmf_jax.estimator import BCNMF
+    from bcnmf_jax.estimator.bcnmf import BCNMF
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 
@@ -67,7 +68,7 @@ def read_fit(run: Path) -> tuple[dict[str, Any], NDArray, BCNMF]:
 
 
 def _fit_of(run: Path) -> tuple[dict[str, Any], NDArray, BCNMF]:
-    from bcnmf_jax.saved import load
+    from bcnmf_jax.estimator.saved import load
 
     config = read_config(run)
     if config["command"] != "fit":

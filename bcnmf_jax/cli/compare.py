@@ -19,7 +19,7 @@ from bcnmf_jax.cli.options import MODEL, RUN, DataOptions, FitOptions, GroupKey,
 from bcnmf_jax.cli.progress import Tell, working
 from bcnmf_jax.cli.record import carry_out
 from bcnmf_jax.cli.results import estimator
-from bcnmf_jax.run_folder import read_table, write_table
+from bcnmf_jax.report.run_folder import read_table, write_table
 
 SUMMARY = ("method", "alpha", "target_variance", "background_variance", "ari_primary", "auc")
 """Columns that are shown."""

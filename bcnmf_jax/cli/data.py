@@ -16,7 +16,7 @@ from bcnmf_jax.cli.progress import working
 from bcnmf_jax.cli.replacing import Overwrite, check_folder
 from bcnmf_jax.datasets.dataset import Dataset
 from bcnmf_jax.extras import require
-from bcnmf_jax.writing.files import whole_file
+from bcnmf_jax.storage.files import whole_file
 
 ROLE = "role"
 """Column of obs that tells target and background apart."""

@@ -23,11 +23,11 @@ from bcnmf_jax.cli.options import (
 from bcnmf_jax.cli.progress import Tell, working
 from bcnmf_jax.cli.record import carry_out, given
 from bcnmf_jax.cli.results import as_input, estimator, outcome, shown, write_tables
-from bcnmf_jax.run_folder import MODEL as MODEL_FOLDER
-from bcnmf_jax.run_folder import write_table
+from bcnmf_jax.report.run_folder import MODEL as MODEL_FOLDER
+from bcnmf_jax.report.run_folder import write_table
 
 if TYPE_CHECKING:
-    from bcnmf_jax.estimator import BCNMF
+    from bcnmf_jax.estimator.bcnmf import BCNMF
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ def fit(
 def fitted(inputs: Inputs, parameters: dict[str, Any], group_key: str | None, tell: Tell) -> BCNMF:
     """The fitted model; a choice of what is "auto" keeps groups whole. Passes over sparse data say
     in lines of their own how far they are."""
-    from bcnmf_jax.estimator import fit_watched
-    from bcnmf_jax.watch import Watch
+    from bcnmf_jax.estimator.bcnmf import fit_watched
+    from bcnmf_jax.fitting.callbacks import Watch
 
     tables = inputs.target, inputs.background
     mine, theirs = (t.groups(group_key) if group_key else None for t in tables)
@@ -151,7 +151,7 @@ def checked(
     inputs: Inputs, parameters: dict[str, Any], asked: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Rows of the check of the background; what they advise is said."""
-    from bcnmf_jax.background import background_check
+    from bcnmf_jax.inference.background import background_check
 
     tables, count = (inputs.target, inputs.background), parameters["n_components"]
     marks: dict[str, Any] = {}
@@ -172,7 +172,7 @@ def tested(
     model: BCNMF, inputs: Inputs, key: str, permutations: int, tell: Tell
 ) -> list[dict[str, Any]]:
     """Rows of the test of enrichment; groups that are in both sets are pairs."""
-    from bcnmf_jax.enrichment import enrichment
+    from bcnmf_jax.inference.enrichment_test import enrichment
 
     tables = inputs.target, inputs.background
     groups, others = (t.groups(key) for t in tables)

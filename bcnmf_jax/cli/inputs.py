@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from bcnmf_jax.checks import DataWarning
 from bcnmf_jax.cli.options import DataOptions
+from bcnmf_jax.data.checks import DataWarning
+from bcnmf_jax.data.tables import Table, TableError, read_table
+from bcnmf_jax.data.tables.table import some
 from bcnmf_jax.datasets.dataset import log_normalise
-from bcnmf_jax.run_folder import fingerprint
-from bcnmf_jax.tabular import Table, TableError, read_table
-from bcnmf_jax.tabular.table import some
+from bcnmf_jax.report.run_folder import fingerprint
 
 DENSE_BYTES = 2**30
 """Sparse data up to this size are made dense: fits in memory are faster than passes over rows."""

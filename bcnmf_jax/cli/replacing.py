@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bcnmf_jax.writing.folders import contents
+from bcnmf_jax.storage.folders import contents
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out.")]
 

@@ -12,12 +12,12 @@ from scipy import sparse
 from bcnmf_jax.cli import show
 from bcnmf_jax.cli.inputs import Inputs
 from bcnmf_jax.cli.options import RunOptions
-from bcnmf_jax.run_folder import REPORT, column_names, read_table, write_table
-from bcnmf_jax.run_forms import OWN, RunFolderError
-from bcnmf_jax.tabular import Table
+from bcnmf_jax.data.tables import Table
+from bcnmf_jax.report.run_folder import REPORT, column_names, read_table, write_table
+from bcnmf_jax.report.run_forms import OWN, RunFolderError
 
 if TYPE_CHECKING:
-    from bcnmf_jax.estimator import BCNMF
+    from bcnmf_jax.estimator.bcnmf import BCNMF
 
 SETS = ("target", "background")
 SHOWN = 6
@@ -26,8 +26,8 @@ SHOWN = 6
 
 def estimator(parameters: dict[str, Any]) -> BCNMF:
     """The estimator, its parameters checked before any data are read."""
-    from bcnmf_jax.estimator import BCNMF
-    from bcnmf_jax.parameters import check_parameters
+    from bcnmf_jax.estimator.bcnmf import BCNMF
+    from bcnmf_jax.estimator.parameters import check_parameters
 
     model = BCNMF(**parameters)
     check_parameters(model)

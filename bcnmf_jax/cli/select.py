@@ -12,7 +12,7 @@ from bcnmf_jax.cli.inputs import Inputs
 from bcnmf_jax.cli.options import MODEL, DataOptions, GroupKey, RunOptions, values
 from bcnmf_jax.cli.progress import Tell, working
 from bcnmf_jax.cli.record import carry_out
-from bcnmf_jax.run_folder import read_table, write_table
+from bcnmf_jax.report.run_folder import read_table, write_table
 
 CRITERIA = ("objective", "alpha", "n_components", "net", "net_se", "stability", "dead_features")
 """What the summary shows of each candidate."""
@@ -84,8 +84,8 @@ def selected(
     inputs: Inputs, loss: str, group_key: str | None, tell: Tell, asked: dict[str, Any]
 ) -> Any:
     """The selection of the library."""
-    from bcnmf_jax.parameters import LOSSES
-    from bcnmf_jax.selection import select
+    from bcnmf_jax.estimator.parameters import LOSSES
+    from bcnmf_jax.inference.selection import select
 
     groups = None
     if group_key:

@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bcnmf_jax.checks import DataWarning
-from bcnmf_jax.run_folder import plain
+from bcnmf_jax.data.checks import DataWarning
+from bcnmf_jax.report.run_folder import plain
 
 WIDTH = 120
 """Columns of a table that goes to a file."""

@@ -17,8 +17,9 @@ from bcnmf_jax.cli.options import MODEL, DataOptions, FitOptions, RunOptions, va
 from bcnmf_jax.cli.progress import working
 from bcnmf_jax.cli.record import carry_out
 from bcnmf_jax.cli.results import estimator
-from bcnmf_jax.run_folder import ROWS, RunFolderError, plain, read_table, write_table
-from bcnmf_jax.writing.lines import append_lines, read_lines
+from bcnmf_jax.report.run_folder import ROWS, plain, read_table, write_table
+from bcnmf_jax.report.run_forms import RunFolderError
+from bcnmf_jax.storage.lines import append_lines, read_lines
 
 SUMMARY = ("x_explained", "y_explained", "dead_features", "stability")
 MEASURED = ("x_explained", "y_explained", "dead_features", "dead_components", "effective_features")
@@ -110,12 +111,13 @@ def cells(
     """Rows of all starts, setting by setting."""
     import jax
 
-    from bcnmf_jax.data import prepare
-    from bcnmf_jax.fit import Stop, result_name
-    from bcnmf_jax.parameters import LOSSES
-    from bcnmf_jax.plan import Plan
-    from bcnmf_jax.selection.select import stability
-    from bcnmf_jax.sweep import sweep
+    from bcnmf_jax.data.preparation import prepare
+    from bcnmf_jax.estimator.parameters import LOSSES
+    from bcnmf_jax.fitting.loop import result_name
+    from bcnmf_jax.fitting.many import sweep
+    from bcnmf_jax.fitting.plan import Plan
+    from bcnmf_jax.fitting.stop import Stop
+    from bcnmf_jax.inference.selection.select import stability
 
     axes = ("alphas", "ranks")
     model = estimator({k: v for k, v in parameters.items() if k not in axes})

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bcnmf_jax.compressed import check_matrix
+from bcnmf_jax.data.sparse import check_matrix
 from bcnmf_jax.datasets.dataset import Array, Dataset, log_normalise
 from bcnmf_jax.datasets.files import locate, odd_file
 from bcnmf_jax.datasets.prepared import prepared

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bcnmf_jax.checks import check_seed
+from bcnmf_jax.data.checks import check_seed
 from bcnmf_jax.datasets.dataset import Array, Dataset, log_normalise
 from bcnmf_jax.datasets.simulate import SHARED, TARGET, programs
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from bcnmf_jax.checks import check_seed
+from bcnmf_jax.data.checks import check_seed
 from bcnmf_jax.datasets.dataset import Array, Dataset
 from bcnmf_jax.datasets.files import locate, odd_file
 from bcnmf_jax.extras import require

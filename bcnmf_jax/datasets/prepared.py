@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from bcnmf_jax.compressed import check_parts
+from bcnmf_jax.data.sparse import check_parts
 from bcnmf_jax.datasets.dataset import Array, Dataset, log_normalise
 from bcnmf_jax.datasets.files import locate, odd_file
 from bcnmf_jax.datasets.tenx import sizes
-from bcnmf_jax.writing.files import whole_file
+from bcnmf_jax.storage.files import whole_file
 
 _COUNTS = ("data", "indices", "indptr", "shape")
 

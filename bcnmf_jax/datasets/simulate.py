@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bcnmf_jax.checks import check_integer, check_seed
+from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.datasets.dataset import Array, Dataset, log_normalise
 
 SHARED, SHARED_GENES = 5, 250

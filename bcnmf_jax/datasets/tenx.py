@@ -9,7 +9,7 @@ from typing import IO, Any, cast
 import numpy as np
 from scipy import sparse
 
-from bcnmf_jax.compressed import check_number, check_parts
+from bcnmf_jax.data.sparse import check_number, check_parts
 from bcnmf_jax.datasets.dataset import Array
 from bcnmf_jax.extras import require
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bcnmf_jax.checks import check_integer
+from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.metrics.readout import check_classes, check_codes, full_codes, readouts
 
 

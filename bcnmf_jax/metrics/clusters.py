@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bcnmf_jax.checks import check_integer
+from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.metrics.readout import check_classes, full_codes, readouts
 
 #: Short names of the readouts, in the order of `readouts`.

@@ -4,18 +4,20 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from bcnmf_jax.checks import check_integer
-from bcnmf_jax.fit import Stop, run
-from bcnmf_jax.init import start
-from bcnmf_jax.losses import AbstractLoss, Frobenius
-from bcnmf_jax.objective import AbstractObjective
+from bcnmf_jax.data.checks import check_integer
+from bcnmf_jax.data.numbers import Number, number
+from bcnmf_jax.data.rows import Rows
+from bcnmf_jax.fitting.codes import solve_codes
+from bcnmf_jax.fitting.loop import run
+from bcnmf_jax.fitting.start import start
+from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.losses import Frobenius
+from bcnmf_jax.model.objective import AbstractObjective
+from bcnmf_jax.model.penalties import AbstractPenalty
 from bcnmf_jax.objectives.contrastive import Contrastive, backgrounds, check_alpha
 from bcnmf_jax.objectives.nmf import NMF
-from bcnmf_jax.penalties import AbstractPenalty
-from bcnmf_jax.solvers import default_solver
-from bcnmf_jax.split import Number, number
-from bcnmf_jax.terms import Rows
-from bcnmf_jax.transform import solve_codes
+from bcnmf_jax.solvers.default import default_solver
 
 SETTLED = Stop(tol=0.0, max_steps=10)
 """Passes of ten code updates before a component moves: as many for every row, so that chunks of

@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from bcnmf_jax.losses import AbstractLoss, Frobenius
-from bcnmf_jax.objective import AbstractObjective
-from bcnmf_jax.penalties import AbstractPenalty
-from bcnmf_jax.split import Number, known, number
-from bcnmf_jax.terms import Rows, Term
+from bcnmf_jax.data.numbers import Number, known, number
+from bcnmf_jax.data.rows import Rows
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.losses import Frobenius
+from bcnmf_jax.model.objective import AbstractObjective
+from bcnmf_jax.model.penalties import AbstractPenalty
+from bcnmf_jax.model.terms import Term
 
 
 def backgrounds(data) -> list[tuple[tuple, Rows]]:

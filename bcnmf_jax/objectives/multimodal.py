@@ -6,12 +6,13 @@ from typing import ClassVar
 import equinox as eqx
 from jaxtyping import Array
 
-from bcnmf_jax.losses import AbstractLoss, Frobenius
-from bcnmf_jax.objective import AbstractObjective
+from bcnmf_jax.data.numbers import Number, number
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.losses import Frobenius
+from bcnmf_jax.model.objective import AbstractObjective
+from bcnmf_jax.model.penalties import AbstractPenalty
+from bcnmf_jax.model.terms import Term
 from bcnmf_jax.objectives.contrastive import check_alpha
-from bcnmf_jax.penalties import AbstractPenalty
-from bcnmf_jax.split import Number, number
-from bcnmf_jax.terms import Term
 
 
 def modality(basis: dict[str, Array], name: str) -> Array:

@@ -2,10 +2,11 @@
 
 import equinox as eqx
 
-from bcnmf_jax.losses import AbstractLoss, Frobenius
-from bcnmf_jax.objective import AbstractObjective
-from bcnmf_jax.penalties import AbstractPenalty
-from bcnmf_jax.terms import Term
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.losses import Frobenius
+from bcnmf_jax.model.objective import AbstractObjective
+from bcnmf_jax.model.penalties import AbstractPenalty
+from bcnmf_jax.model.terms import Term
 
 
 class NMF(AbstractObjective):

@@ -5,13 +5,14 @@ from functools import partial
 import equinox as eqx
 import numpy as np
 
-from bcnmf_jax.checks import check_integer
-from bcnmf_jax.losses import AbstractLoss, Frobenius
-from bcnmf_jax.objective import AbstractObjective
+from bcnmf_jax.data.checks import check_integer
+from bcnmf_jax.data.numbers import Number, number
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.losses import Frobenius
+from bcnmf_jax.model.objective import AbstractObjective
+from bcnmf_jax.model.penalties import AbstractPenalty
+from bcnmf_jax.model.terms import Term
 from bcnmf_jax.objectives.contrastive import backgrounds, check_alpha, per_background
-from bcnmf_jax.penalties import AbstractPenalty
-from bcnmf_jax.split import Number, number
-from bcnmf_jax.terms import Term
 
 
 class SharedTarget(AbstractObjective):

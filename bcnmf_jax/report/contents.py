@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bcnmf_jax.run_folder import ENTRIES, read_config, read_table
-from bcnmf_jax.run_forms import COMPONENT, TABLES, RunFolderError
-from bcnmf_jax.writing.folders import as_one
+from bcnmf_jax.report.run_folder import ENTRIES, read_config, read_table
+from bcnmf_jax.report.run_forms import COMPONENT, TABLES, RunFolderError
+from bcnmf_jax.storage.folders import as_one
 
 SETS = ("target", "background")
 SHARED = "background"

@@ -14,9 +14,9 @@ from bcnmf_jax.report.contents import Run, read_run
 from bcnmf_jax.report.embedding import samples
 from bcnmf_jax.report.figures import path_charts, restarts_chart, selection_chart
 from bcnmf_jax.report.programs import lookup, programs
+from bcnmf_jax.report.run_folder import REPORT
 from bcnmf_jax.report.trust import SUMMARY, judge, light
-from bcnmf_jax.run_folder import REPORT
-from bcnmf_jax.writing.files import write_bytes
+from bcnmf_jax.storage.files import write_bytes
 
 NUMBERS = {"target": "target samples", "background": "background samples"}
 UNKNOWN = {"line": None, "scale": None, "warnings": [], "features": None}

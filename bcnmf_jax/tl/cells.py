@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bcnmf_jax.checks import DataWarning
+from bcnmf_jax.data.checks import DataWarning
 from bcnmf_jax.tl.rows import Chosen, matrix_of
 
 ROLES = ("target", "background", "other")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bcnmf_jax.background import background_check as checked
-from bcnmf_jax.enrichment import enrichment as tested
-from bcnmf_jax.losses import AbstractLoss
+from bcnmf_jax.inference.background import background_check as checked
+from bcnmf_jax.inference.enrichment_test import enrichment as tested
+from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.tl.cells import noted, split
 from bcnmf_jax.tl.fit import fitted_sets
 from bcnmf_jax.tl.stored import Stored, own

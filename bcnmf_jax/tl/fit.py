@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bcnmf_jax.checks import DataWarning
+from bcnmf_jax.data.checks import DataWarning
 from bcnmf_jax.extras import require
-from bcnmf_jax.losses import AbstractLoss
-from bcnmf_jax.selection.thinning import are_counts
+from bcnmf_jax.inference.selection.thinning import are_counts
+from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.tl.cells import is_anndata, listed, noted, other_part, part, split
 from bcnmf_jax.tl.rows import Chosen, check, loaded
 from bcnmf_jax.tl.stored import Stored, check_key, settings, write
@@ -151,7 +151,7 @@ def fitted_sets(
 
 
 def _estimator(parameters: dict[str, Any]) -> Any:
-    from bcnmf_jax.estimator import BCNMF
+    from bcnmf_jax.estimator.bcnmf import BCNMF
 
     known = set(inspect.signature(BCNMF).parameters) - {"background"}
     if unknown := sorted(set(parameters) - known):

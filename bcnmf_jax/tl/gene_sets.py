@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import false_discovery_control, hypergeom
 
-from bcnmf_jax.checks import check_integer, check_seed
+from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.extras import require
 from bcnmf_jax.tl.cells import ROLES, part
 from bcnmf_jax.tl.stored import Stored

@@ -10,18 +10,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from bcnmf_jax.checks import check_integer, check_seed
+from bcnmf_jax.data.checks import check_integer, check_seed
+from bcnmf_jax.estimator.parameters import LOSSES
 from bcnmf_jax.extras import require
-from bcnmf_jax.fit import Fit, Stop, fit, most_steps, result_name
-from bcnmf_jax.init import init
+from bcnmf_jax.fitting.fixed_basis import game_value, transform
+from bcnmf_jax.fitting.loop import Fit, fit, result_name
+from bcnmf_jax.fitting.start import init
+from bcnmf_jax.fitting.stop import Stop, most_steps
 from bcnmf_jax.objectives import Multimodal
-from bcnmf_jax.parameters import LOSSES
-from bcnmf_jax.restarts import by_ratio
-from bcnmf_jax.run_folder import versions
+from bcnmf_jax.report.run_folder import versions
+from bcnmf_jax.streaming.restarts import by_ratio
 from bcnmf_jax.tl.cells import ROLES, check_names, is_anndata, named, part, roles, used_genes
 from bcnmf_jax.tl.rows import check
 from bcnmf_jax.tl.stored import check_key, storable
-from bcnmf_jax.transform import game_value, transform
 
 Matrices = dict[str, np.ndarray]
 FAILED = ("collapsed", "nonfinite")
@@ -210,7 +211,7 @@ def _best(
 
 
 def _warn(result: str, alpha: float) -> None:
-    from bcnmf_jax.estimator import CollapsedWarning
+    from bcnmf_jax.estimator.bcnmf import CollapsedWarning
 
     warnings.warn(
         f"every restart ended {result}: the components do not describe the target; lower alpha "

@@ -51,7 +51,7 @@ def alpha_path(
     from sklearn.base import clone
     from sklearn.exceptions import ConvergenceWarning
 
-    from bcnmf_jax.estimator import CollapsedWarning
+    from bcnmf_jax.estimator.bcnmf import CollapsedWarning
 
     if isinstance(alphas, str) or np.ndim(alphas) != 1 or len(alphas) == 0:
         raise ValueError(f"alphas must be a list of at least one number, found {alphas!r}")

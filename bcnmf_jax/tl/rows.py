@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
-from bcnmf_jax.checks import check_form, check_values
-from bcnmf_jax.readers import source
-from bcnmf_jax.sources import CHUNK_ROWS, select
+from bcnmf_jax.data.checks import check_form, check_values
+from bcnmf_jax.data.readers import source
+from bcnmf_jax.data.sources import CHUNK_ROWS, select
 
 BLOCK = 512
 """Stored rows, with all their columns, that are in memory at once."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bcnmf_jax.estimator.model_files import LOSSES, loss_parts
 from bcnmf_jax.extras import require
-from bcnmf_jax.losses import AbstractLoss
-from bcnmf_jax.model_files import LOSSES, loss_parts
-from bcnmf_jax.run_folder import versions
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.report.run_folder import versions
 from bcnmf_jax.tl.cells import ROLES, listed
 
 if TYPE_CHECKING:
-    from bcnmf_jax.estimator import BCNMF
+    from bcnmf_jax.estimator.bcnmf import BCNMF
 
 CHOSEN = ("n_components", "n_background_components", "alpha", "objective")
 """Parameters that may be "auto"; what was chosen is the attribute of the same name and a "_"."""
@@ -189,7 +189,7 @@ class Stored:
 
     def model(self) -> BCNMF:
         """The fitted estimator, with what was chosen in the place of "auto"."""
-        from bcnmf_jax.estimator import BCNMF
+        from bcnmf_jax.estimator.bcnmf import BCNMF
 
         parameters, count = dict(self.params["model"]), len(self.target_names)
         if not isinstance(loss := parameters["loss"], str):

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 import bcnmf_jax as bj
-from bcnmf_jax.writing.files import whole_file
+from bcnmf_jax.storage.files import whole_file
 
 FIGURES = Path(__file__).parents[1] / "figures"
 CELLS, DONORS = 600, 8

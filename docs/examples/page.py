@@ -14,7 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 
 import bcnmf_jax
-from bcnmf_jax.writing.files import write_bytes
+from bcnmf_jax.storage.files import write_bytes
 
 DOCS = Path(__file__).parents[1]
 PARTS = re.compile(

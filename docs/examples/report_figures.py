@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import bcnmf_jax as bj
-from bcnmf_jax.writing.files import whole_file
+from bcnmf_jax.storage.files import whole_file
 
 FIGURES = Path(__file__).parents[1] / "figures"
 CELLS, DONORS = 400, 8

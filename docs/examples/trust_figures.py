@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bcnmf_jax as bj
-from bcnmf_jax.writing.files import whole_file
+from bcnmf_jax.storage.files import whole_file
 
 FIGURES = Path(__file__).parents[1] / "figures"
 TARGET, BACKGROUND = "#D55E00", "#0072B2"

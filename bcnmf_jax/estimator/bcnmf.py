@@ -1,0 +1,278 @@
+"""`BCNMF`: the method behind scikit-learn's interface."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from numbers import Integral
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from bcnmf_jax.data.checks import DataWarning
+from bcnmf_jax.estimator.fitted import FittedModel, reference
+from bcnmf_jax.estimator.inputs import closed, read_fit, sets
+from bcnmf_jax.estimator.parameters import FIRST, check_parameters, planned
+from bcnmf_jax.fitting.callbacks import Watch
+from bcnmf_jax.fitting.plan import Plan
+from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.streaming.restarts import Restart, best, ordered
+
+
+class CollapsedWarning(DataWarning):
+    """A fit whose basis no longer describes the target."""
+
+
+class BCNMF(FittedModel):
+    """Background-contrastive NMF: components of a target that a background lacks.
+
+    Without a background, the contrastive and the shared + target objective are plain NMF.
+
+    Parameters
+    ----------
+    n_components : int or "auto"
+        Number of target components. "auto", here and below, is chosen without labels from X and
+        its background (`select`), together with ``n_background_components``; that takes one
+        background, and neither weights nor missing values.
+    alpha : float, or one value per background, or "auto"
+        Contrast per sample, at least 0.
+    loss : {"frobenius", "kl"} or AbstractLoss
+        Squared error (for log-normalised or continuous data) or generalised KL (for counts).
+    objective : {"contrastive", "published", "shared_target", "background_first", "sequential", \
+"nmf", "auto"}
+        "contrastive" is bounded below for every loss: the published form with squared error; with
+        KL and the negative binomial, whose published form is unbounded, beside one frozen component
+        of the background (`BackgroundFirst` of background rank 1). "published" is the published
+        form with every loss. "sequential" is background first with its target components found one
+        after the other (`deflate`). "nmf" fits the target alone.
+    n_background_components : int
+        Shared or background components of "shared_target" and "background_first"; of the others,
+        those of the basis that `score` measures against.
+    background : array, frame, CSR or CSC matrix (n_background, n_features), or list, optional
+        The background, here or in `fit`. Here it is a setting: cross-validation never slices it,
+        `clone` and `save` copy it.
+    missing : {"raise", "mask"}
+        "mask" leaves NaN in X and background out of every sum (arrays and frames).
+    n_restarts : int
+        Random starts, fitted together; kept is, among those that did not collapse, the one of
+        lowest game value (`game_value`).
+    random_state : int, RandomState or None
+    tol, max_iter : float, int
+        As ``tol`` and ``max_steps`` of `Stop`.
+    verbose : bool or int
+        Say on standard error what is fitted, how passes over sparse data go and how every restart
+        ended. Not on standard output, which belongs to results, and without a logger to set up.
+
+    Attributes
+    ----------
+    components_ : ndarray (n_components, n_features)
+        Target components, rows of unit sum; first those used most in the target against the
+        background, and among those that the background does not use the largest.
+    background_components_ : ndarray (any, n_features)
+        Shared or frozen components; none for the published form and plain NMF.
+    background_basis_ : ndarray (n_background_components, n_features)
+        What `score` measures against: the components of the background of "background_first" and
+        "sequential", else NMF of the background, of about 2,000 of its rows where there are more.
+        None without a background.
+    usage_ : dict of ndarray (all components,)
+        Mean code of the samples of "target", and of "background" where there is one and the
+        objective reads it; target components first.
+    n_components_, n_background_components_, alpha_, objective_ : int, int, float or ndarray, str
+        What was fitted. Without a background that is "nmf" with a contrast of 0.
+    selection_ : Selection or None
+        What a choice of parameters rests on; None where all were given.
+    result_ : str
+        "converged", "max_steps", "nonfinite" or "collapsed", of the restart kept.
+    diagnostics_ : dict
+        Explained variance of target and background, dead features and components; see `diagnose`.
+    restarts_ : dict of ndarray (n_restarts,)
+        ``value`` (game value; NaN for a single restart of a sparse fit, where nothing is chosen)
+        and ``result`` of every restart.
+    n_iter_ : int
+        Steps of the restart kept.
+    value_ : float
+        Its game value; NaN as in ``restarts_``.
+    n_features_in_ : int
+    feature_names_in_ : ndarray (n_features,)
+        Where X is a frame.
+
+    Examples
+    --------
+    >>> import bcnmf_jax as bj
+    >>> d = bj.datasets.beta_simulation(beta=8, n=200, genes=1500)
+    >>> model = bj.BCNMF(n_components=2, alpha=2.0, random_state=0)
+    >>> codes = model.fit(d.target, background=d.background).transform(d.target)
+
+    A search slices X and never a background that is a setting:
+
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> search = GridSearchCV(model.set_params(background=d.background), {"alpha": [0.5, 1, 2]})
+    >>> search.fit(d.target).best_params_["alpha"]
+
+    In a pipeline the background goes through the steps before, as X does:
+
+    >>> import sklearn
+    >>> from sklearn.pipeline import Pipeline
+    >>> from sklearn.preprocessing import MaxAbsScaler
+    >>> sklearn.set_config(enable_metadata_routing=True)
+    >>> steps = [("scale", MaxAbsScaler()), ("nmf", bj.BCNMF(2).set_fit_request(background=True))]
+    >>> pipeline = Pipeline(steps, transform_input=["background"])
+    >>> codes = pipeline.fit(d.target, background=(d.background,)).transform(d.target)
+    """
+
+    def __init__(
+        self,
+        n_components: int | str = 10,
+        *,
+        alpha: Any = 1.0,
+        loss: str | AbstractLoss = "frobenius",
+        objective: str = "contrastive",
+        n_background_components: int = 10,
+        background: Any = None,
+        missing: str = "raise",
+        n_restarts: int = 8,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        max_iter: int = 500,
+        verbose: bool | int = False,
+    ):
+        self.n_components = n_components
+        self.alpha = alpha
+        self.loss = loss
+        self.objective = objective
+        self.n_background_components = n_background_components
+        self.background = background
+        self.missing = missing
+        self.n_restarts = n_restarts
+        self.random_state = random_state
+        self.tol = tol
+        self.max_iter = max_iter
+        self.verbose = verbose
+
+    def fit(
+        self, X, y=None, *, background=None, sample_weight=None, groups=None, background_groups=None
+    ):
+        """Fit target components.
+
+        Parameters
+        ----------
+        X : array, frame (pandas, polars), CSR or CSC matrix (n_samples, n_features)
+            The target, or a source of its rows (`source`), in a file for instance. Where it or the
+            background is sparse or a source, both are read chunk by chunk and never made dense as a
+            whole (`stream`); a step is then a pass over the rows.
+        y : ignored
+        background : array, frame, CSR or CSC matrix (n_background, n_features), optional
+            Or a list of several. Cross-validation slices it if it has as many rows as X; a tuple
+            of one, ``(Y,)``, is never sliced, and a pipeline's ``transform_input`` carries it on.
+        sample_weight : array (n_samples,), optional
+            What each row of X counts; 2 is the row twice.
+        groups, background_groups : array (n_samples,), (n_background,), optional
+            Donor (mouse, cell line, ...) of every row. A choice of what is "auto" keeps them whole
+            where it splits; nothing else reads them.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            For parameters out of range, for data that `prepare` refuses, for frames whose columns
+            differ, and for weights or groups of another length.
+        """
+        fit_watched(
+            self, X, y, background, sample_weight, groups, background_groups,
+            Watch(self._say, self._share if self.verbose else None),
+        )  # fmt: skip
+        self._warn()
+        return self
+
+    def _keep(self, plan: Plan, restarts: list[Restart], kept: Restart, basis: np.ndarray):
+        self.components_ = kept.basis[: plan.n_components]
+        self.background_components_ = kept.basis[plan.n_components :]
+        self.background_basis_ = basis
+        self.usage_ = kept.usage
+        self.n_components_ = plan.n_components
+        self.n_background_components_ = plan.n_background_components
+        self.alpha_, self.objective_ = plan.alpha, plan.objective
+        self.selection_ = plan.selection
+        self.result_, self.diagnostics_ = kept.result, kept.diagnostics
+        self.restarts_ = {
+            "value": np.array([r.value for r in restarts]),
+            "result": np.array([r.result for r in restarts]),
+        }
+        self.n_iter_, self.value_ = kept.steps, kept.value
+        for r, one in enumerate(restarts):
+            self._say(f"restart {r + 1}: {one.result} after {one.steps} steps, value {one.value:g}")
+
+    def _warn(self):
+        if self.result_ in ("collapsed", "nonfinite"):
+            warnings.warn(
+                f"every restart ended {self.result_}: the components do not describe the target "
+                f"(X explained {self.diagnostics_['x_explained']:.2g}); lower alpha "
+                f"(now {self.alpha_}), use objective='background_first', or check the background",
+                CollapsedWarning,
+                stacklevel=3,
+            )
+        elif self.result_ == "max_steps":
+            warnings.warn(
+                f"not converged after {self.n_iter_} steps; raise max_iter or tol",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def fit_transform(
+        self, X, y=None, *, background=None, sample_weight=None, groups=None, background_groups=None
+    ):
+        """``fit`` and the codes of the target, as ``transform`` gives them."""
+        self.fit(
+            X, y, background=background, sample_weight=sample_weight, groups=groups,
+            background_groups=background_groups,
+        )  # fmt: skip
+        return self.transform(X)
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _share(self, stage: str, share: float) -> None:
+        self._say(f"{stage}: {share:.0%}")
+
+    def _say(self, text: str) -> None:
+        if self.verbose:
+            print(f"[BCNMF] {text}", file=sys.stderr, flush=True)
+
+
+def fit_watched(
+    model: BCNMF,
+    X: Any,
+    y: Any,
+    background: Any,
+    sample_weight: Any,
+    groups: Any,
+    background_groups: Any,
+    watch: Watch,
+) -> None:
+    """What `BCNMF.fit` does, with somebody who watches."""
+    check_parameters(model)
+    given = read_fit(model, X, y, background, sample_weight, groups, background_groups)
+    key = jax.random.key(model._seed())
+    with closed(given), jax.enable_x64(given["target"].dtype == np.float64):
+        plan = planned(model, given, watch)
+        data, stop = sets(given), Stop(model.tol, model.max_iter)
+        watch.say(
+            f"{plan.objective}, {plan.n_components} components, target {given['target'].shape}: "
+            f"{model.n_restarts} restarts"
+        )
+        keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(model.n_restarts))
+        restarts = data.restarts(plan, keys, stop, watch)
+        kept = ordered(best(restarts), plan.n_components)
+        basis = kept.basis[plan.n_components :]
+        if plan.objective not in FIRST and "background" in given:
+            basis = reference(given["background"], plan.n_background_components, plan.loss)
+    model._keep(plan, restarts, kept, basis)

@@ -1,0 +1,87 @@
+"""Parameters of `BCNMF`: checked, and as the plan of a fit."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from bcnmf_jax.data.checks import MOST_INTEGER, check_integer, check_seed
+from bcnmf_jax.estimator.automatic import automatic
+from bcnmf_jax.fitting.callbacks import Watch
+from bcnmf_jax.fitting.plan import Plan
+from bcnmf_jax.fitting.stop import most_steps
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.losses import KL, Frobenius
+
+AUTO = "auto"
+LOSSES = {"frobenius": Frobenius, "kl": KL}
+FIRST = ("background_first", "sequential")
+OBJECTIVES = ("nmf", "contrastive", "published", "shared_target", *FIRST)
+MISSING = ("raise", "mask")
+
+
+def check_parameters(model: Any) -> None:
+    """Raise ValueError for a parameter out of range."""
+    for name in ("n_components", "n_background_components", "n_restarts", "max_iter"):
+        value = getattr(model, name)
+        if name == "n_components" and is_auto(value):
+            continue
+        most = most_steps() if name == "max_iter" else MOST_INTEGER
+        check_integer(value, name, 1, most, " or 'auto'" if name == "n_components" else "")
+    if model.random_state is not None and not isinstance(model.random_state, np.random.RandomState):
+        check_seed(model.random_state, "random_state")
+    alpha = [] if is_auto(model.alpha) else model.alpha
+    alphas = alpha if isinstance(alpha, list | tuple | np.ndarray) else [alpha]
+    for name, values in (("alpha", alphas), ("tol", [model.tol])):
+        if not all(isinstance(v, Real) and 0 <= float(v) < np.inf for v in values):
+            choice = ", one per background, or 'auto'" if name == "alpha" else ""
+            raise ValueError(
+                f"{name} must be a number of at least 0{choice}, found {getattr(model, name)!r}"
+            )
+    if not isinstance(model.loss, AbstractLoss) and model.loss not in LOSSES:
+        raise ValueError(f"loss must be one of {sorted(LOSSES)} or a loss, found {model.loss!r}")
+    for name, choices in (("objective", (*OBJECTIVES, AUTO)), ("missing", MISSING)):
+        if getattr(model, name) not in choices:
+            raise ValueError(f"{name} must be one of {choices}, found {getattr(model, name)!r}")
+
+
+def is_auto(value: Any) -> bool:
+    """Whether a parameter is to be chosen."""
+    return isinstance(value, str) and value == AUTO
+
+
+def given_loss(model: Any) -> AbstractLoss:
+    """The loss that the parameter names or is."""
+    return model.loss if isinstance(model.loss, AbstractLoss) else LOSSES[model.loss]()
+
+
+def planned(model: Any, given: dict[str, Any], watch: Watch) -> Plan:
+    """The parameters with the values that a fit of these data takes.
+
+    Raises
+    ------
+    ValueError
+        For an objective that needs a background where there is none.
+    """
+    names = ("n_components", "alpha", "objective")
+    if any(is_auto(getattr(model, name)) for name in names):
+        asked = {n: None if is_auto(v := getattr(model, n)) else v for n in names}
+        return automatic(
+            given, given_loss(model), groups=given.get("groups"),
+            progress=watch.stage("choosing"), **asked,
+        )  # fmt: skip
+    objective, alpha = model.objective, model.alpha
+    if "background" not in given:
+        if objective in FIRST:
+            raise ValueError(f"objective={objective!r} needs background=")
+        objective = "nmf"
+    alpha = 0.0 if objective == "nmf" else alpha
+    return Plan(
+        objective,
+        float(alpha) if np.ndim(alpha) == 0 else np.asarray(alpha, float),
+        int(model.n_components),
+        int(model.n_background_components),
+        given_loss(model),
+    )

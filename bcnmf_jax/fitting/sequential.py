@@ -1,0 +1,248 @@
+"""Target components one at a time: each beyond the basis of the background and the last ones.
+
+Fitted together, components share a strong response among them; in turn, the first takes it whole
+and the next find what it leaves.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Key
+
+from bcnmf_jax.data.checks import check_integer
+from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.data.rows import Rows
+from bcnmf_jax.fitting.codes import solve_codes
+from bcnmf_jax.fitting.loop import (
+    RESULTS,
+    Fit,
+    Running,
+    advance,
+    begin,
+    check_types,
+    finish,
+    result_name,
+    run,
+)
+from bcnmf_jax.fitting.segments import Tell, part_of, to_the_end
+from bcnmf_jax.fitting.start import require_target, uniform_rows
+from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.losses import Frobenius
+from bcnmf_jax.model.objective import Blocks, Data
+from bcnmf_jax.model.scale import restored, scaled
+from bcnmf_jax.objectives import BackgroundFirst
+from bcnmf_jax.solvers.default import default_solver
+from bcnmf_jax.solvers.solver import AbstractSolver
+
+SETTLED = Stop(tol=1e-4, max_steps=100)
+BEGUN = Stop(tol=1e-3, max_steps=30)
+"""How well codes are settled where a residual is taken."""
+ROUNDS = 10
+"""Rounds of subspace iteration."""
+TRIED = Stop(tol=0.0, max_steps=10)
+"""For each start, before the best goes on."""
+
+
+def residual_rows(
+    loss: AbstractLoss, rows: Rows, fitted: Array, count: int, key: Key[Array, ""]
+) -> Array:
+    """Rows (2 count, g) along which the target departs from its reconstruction: both halves of the
+    leading singular vectors of the residual (as NNDSVD takes them of the data).
+
+    For other losses than squared error the residual is over the root of each feature's mean, since
+    counts vary with their mean.
+    """
+    residual = rows.x - fitted if rows.v is None else rows.v * (rows.x - fitted)
+    scale = jnp.ones_like(fitted[0])
+    if type(loss) is not Frobenius:
+        scale = jnp.sqrt(jnp.maximum(fitted.mean(0), jnp.finfo(fitted.dtype).eps))
+    residual = residual / scale[None]
+    drawn = jax.random.normal(key, (fitted.shape[1], count), fitted.dtype)
+    again = lambda _, v: jnp.linalg.qr(residual.T @ (residual @ v))[0]  # noqa: E731
+    space = lax.fori_loop(0, ROUNDS, again, jnp.linalg.qr(drawn)[0])
+    turn = jnp.linalg.svd(residual @ space, full_matrices=False)[2]
+    vectors = turn @ space.T * scale[None]
+    halves = jnp.maximum(jnp.concatenate([vectors, -vectors]), 0)
+    # A little everywhere: multiplicative updates move no zero.
+    halves = halves + 1e-2 * halves.mean(1, keepdims=True)
+    return halves / halves.sum(1, keepdims=True)
+
+
+def widened(objective: BackgroundFirst, rank: int) -> BackgroundFirst:
+    """The objective of one component beside ``rank`` places for those that are known: the rows
+    found so far stand frozen in a basis whose other rows are 0, so that every component is fitted
+    by one compiled program."""
+    return BackgroundFirst(
+        background_rank=rank + objective.background_rank,
+        alpha=objective.alpha,
+        loss=objective.loss,
+        penalties=objective.penalties,
+    )
+
+
+def next_start(
+    wide: BackgroundFirst,
+    data: Data,
+    known: Array,
+    key: Key[Array, ""],
+    solver: AbstractSolver,
+    starts: int,
+) -> Blocks:
+    """What the component beyond the ``known`` rows starts from: of some rows along the residual the
+    one of lowest cost after `TRIED`, and codes."""
+    # A row that is about to be found stands before those that are known; of 0, it has no codes.
+    known = jnp.concatenate([jnp.zeros_like(known[:1]), known])
+    bare = solve_codes(wide, data, known, BEGUN)
+
+    def settled(row):
+        # From codes that are settled: from others, a row takes shared structure at once, and does
+        # not let go of it.
+        return solve_codes(wide, data, known.at[0].set(row), BEGUN, near=bare)
+
+    def attempt(row):
+        tried = run(wide, data, settled(row), solver, TRIED, TRIED.looks)
+        return tried.costs["basis"], tried.blocks["basis"][0]
+
+    drawn = residual_rows(wide.loss, data["target"], bare["target"] @ known, starts, key)
+    costs, rows = lax.map(attempt, drawn)
+    return settled(rows[jnp.argmin(jnp.where(jnp.isfinite(costs), costs, jnp.inf))])
+
+
+def in_turn(
+    objective: BackgroundFirst,
+    data: Data,
+    frozen: Array,
+    rank: int,
+    key: Key[Array, ""],
+    solver: AbstractSolver | None,
+    stop: Stop,
+    starts: int,
+    looks: int,
+) -> Array:
+    """Basis rows (rank, g), each found beyond those before it; for prepared data, to be jitted."""
+    wide = widened(objective, rank)
+    solver = default_solver(wide, data) if solver is None else solver
+
+    def one(found, index):
+        known, own = jnp.concatenate([found, frozen]), jax.random.fold_in(key, index)
+        blocks = next_start(wide, data, known, own, solver, starts)
+        ended = run(wide, data, blocks, solver, stop, looks)
+        return found.at[index].set(ended.blocks["basis"][0]), None
+
+    return lax.scan(one, jnp.zeros((rank, frozen.shape[1]), frozen.dtype), jnp.arange(rank))[0]
+
+
+@eqx.filter_jit
+def _frozen(objective, data, rank, key) -> Array:
+    dtype = jax.tree.leaves(data)[0].dtype
+    drawn = uniform_rows(key, rank + objective.extra, objective.features(data), dtype)
+    return objective.prepare_basis(data, drawn, key)[rank:]
+
+
+@eqx.filter_jit
+def _begin_next(wide, data, known, key, index, solver, starts, looks) -> Running:
+    own = jax.random.fold_in(key, index)
+    return begin(wide, data, next_start(wide, data, known, own, solver, starts), solver, looks)
+
+
+@eqx.filter_jit
+def _begin_all(objective, data, basis, solver, looks) -> Running:
+    return begin(objective, data, solve_codes(objective, data, basis, SETTLED), solver, looks)
+
+
+_advance, _finish = eqx.filter_jit(advance), eqx.filter_jit(finish)
+
+
+@eqx.filter_jit
+def _place(found, index, fit) -> Array:
+    return found.at[index].set(fit.blocks["basis"][0])
+
+
+def deflate(
+    objective: BackgroundFirst,
+    data: dict,
+    rank: int,
+    key: Key[Array, ""],
+    *,
+    solver: AbstractSolver | None = None,
+    stop: Stop | None = None,
+    starts: int = 2,
+    refit: bool = True,
+    weights: dict | None = None,
+    mask: dict | None = None,
+    progress: Tell | None = None,
+) -> Fit:
+    """Fit target components one after the other, each beyond the background's basis and the last.
+
+    Parameters
+    ----------
+    objective : BackgroundFirst
+    data : dict
+        ``{"target": X, "background": Y}``; see `prepare`.
+    rank : int
+        Number of target components.
+    key : jax.random.key
+    solver : AbstractSolver, optional
+        As in `fit`.
+    stop : Stop, optional
+        For each component.
+    starts : int
+        Singular vectors of the residual of the last components, of which both halves are tried.
+    refit : bool
+        Refit all target components together at last, from where they were found: the first of
+        several programs of equal strength is found as a blend of them, which the others then sort
+        out. Without it, the first components are those of a smaller rank.
+    weights, mask : dict, optional
+        As in `fit`.
+    progress : callable, optional
+        Is given the share that is done, from 0 to 1, if every step is needed.
+
+    Returns
+    -------
+    Fit
+        Target components first, in the order in which they were found, then the background's.
+        Steps are those of all fits, the trace is that of the last.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another objective, a rank or number of starts below 1, and data as `prepare` says.
+    """
+    if not isinstance(objective, BackgroundFirst):
+        raise TypeError(f"objective must be a BackgroundFirst, found {objective!r}")
+    rank, starts = check_integer(rank, "rank"), check_integer(starts, "starts")
+    stop = Stop(tol=1e-5) if stop is None else stop
+    check_types(objective, solver, stop)
+    rows = prepare(data, weights, mask)
+    require_target(objective, rows)
+    rows, unit = scaled(objective, rows)
+    wide, looks = widened(objective, rank), stop.looks
+    movers = [default_solver(o, rows) if solver is None else solver for o in (wide, objective)]
+
+    def ended(made: BackgroundFirst, now: Running, solver: AbstractSolver, part: int) -> Fit:
+        tell = part_of(progress, part, rank + bool(refit))
+        step = lambda now, until: _advance(made, rows, now, solver, stop, until)  # noqa: E731
+        return _finish(made, rows, to_the_end(step, now, stop, tell))
+
+    frozen = _frozen(objective, rows, rank, key)
+    found, fits = jnp.zeros((rank, frozen.shape[1]), frozen.dtype), []
+    for k in range(rank):
+        known, index = jnp.concatenate([found, frozen]), np.int32(k)
+        now = _begin_next(wide, rows, known, key, index, movers[0], starts, looks)
+        fits.append(ended(wide, now, movers[0], k))
+        found = _place(found, index, fits[-1])
+    now = _begin_all(objective, rows, jnp.concatenate([found, frozen]), movers[1], looks)
+    last = ended(objective, now, movers[1], rank) if refit else _finish(objective, rows, now)
+    result = last.result
+    if not refit and result_name(result) == "max_steps":
+        # No step says whether it converged: the fits of the components do.
+        slow = any(result_name(f.result) == "max_steps" for f in fits)
+        result = RESULTS.max_steps if slow else RESULTS.converged
+    steps = sum(f.steps for f in fits) + last.steps
+    last = eqx.tree_at(lambda f: (f.steps, f.result), last, (steps, result))
+    return restored(objective, last, unit)

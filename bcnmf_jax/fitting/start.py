@@ -1,0 +1,149 @@
+"""Starting blocks: random or from a singular value decomposition."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jaxtyping import Array, Key, PyTree
+
+from bcnmf_jax.data.checks import check_integer
+from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.data.rows import is_rows
+from bcnmf_jax.fitting.codes import start_all_codes
+from bcnmf_jax.fitting.devices import fetch_blocks, shard
+from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, check_structure
+from bcnmf_jax.model.scale import scaled, with_codes
+
+Method = Literal["random", "nndsvd"]
+
+
+def uniform_rows(key: Key[Array, ""], count: int, features: int, dtype) -> Array:
+    """Basis rows of unit sum; row j comes from ``fold_in(key, j)``, so more rows change none."""
+    draw = lambda j: jax.random.uniform(  # noqa: E731
+        jax.random.fold_in(key, j), (features,), dtype, minval=jnp.finfo(dtype).tiny
+    )
+    rows = jax.vmap(draw)(jnp.arange(count))
+    return rows / rows.sum(1, keepdims=True)
+
+
+def nndsvd_rows(key: Key[Array, ""], x: Array, count: int) -> Array:
+    """Basis rows from the leading singular vectors of the target (NNDSVD, Boutsidis & Gallopoulos
+    2008), each its half of larger norm, over a little of a random row.
+
+    Components beyond ``min(n, g)`` are random rows.
+    """
+    found = min(count, *x.shape)
+    leading = lambda gram: jnp.linalg.eigh(gram)[1][:, ::-1][:, :found]  # noqa: E731
+    wide = x.shape[0] < x.shape[1]
+    vectors = leading(x @ x.T).T @ x if wide else leading(x.T @ x).T
+    up, down = jnp.maximum(vectors, 0), jnp.maximum(-vectors, 0)
+    larger = jnp.linalg.norm(up, axis=1) >= jnp.linalg.norm(down, axis=1)
+    fill = uniform_rows(key, count, x.shape[1], x.dtype)
+    rows = jnp.concatenate([jnp.where(larger[:, None], up, down), fill[found:]])
+    return 0.9 * rows / rows.sum(1, keepdims=True) + 0.1 * fill
+
+
+def start_basis(
+    objective: AbstractObjective, data: Data, rank: int, key: Key[Array, ""], method: Method
+) -> PyTree:
+    """The basis alone; extra components come from a key of their own."""
+    features, tree = jax.tree.flatten(objective.features(data))
+    dtype = jax.tree.leaves(data)[0].dtype
+    rows = jax.tree.leaves(data["target"], is_leaf=is_rows)
+
+    def leaf(i: int, g: int) -> Array:
+        mine = key if i == 0 else jax.random.fold_in(key, 2**31 - 1 - i)
+        if method == "nndsvd" and i < len(rows):
+            own = nndsvd_rows(mine, rows[i].x, rank)
+        else:
+            own = uniform_rows(mine, rank, g, dtype)
+        more = uniform_rows(jax.random.fold_in(mine, 2**31 - 1), objective.extra, g, dtype)
+        return jnp.concatenate([own, more])
+
+    return jax.tree.unflatten(tree, [leaf(i, g) for i, g in enumerate(features)])
+
+
+def start(
+    objective: AbstractObjective, data: Data, rank: int, key: Key[Array, ""], method: Method
+) -> Blocks:
+    """Blocks for data that has been prepared, their codes not yet settled; see `init`."""
+    drawn = start_basis(objective, data, rank, key, method)
+    basis = objective.prepare_basis(data, drawn, key)
+    return {"basis": basis} | start_all_codes(objective, data, basis)
+
+
+@eqx.filter_jit
+def _start(objective, data, rank, key, method) -> Blocks:
+    return objective.settle(data, start(objective, data, rank, key, method))
+
+
+def check_method(method: str) -> None:
+    """Raise ValueError for a start that is not known."""
+    if method not in ("random", "nndsvd"):
+        raise ValueError(f"method must be 'random' or 'nndsvd', found {method!r}")
+
+
+def require_target(objective: AbstractObjective, data: Data) -> None:
+    """Raise ValueError for data without a target, or of a structure that is not taken."""
+    if "target" not in data:
+        raise ValueError('data needs a "target"')
+    check_structure(objective, data)
+
+
+def init(
+    objective: AbstractObjective,
+    data: dict,
+    rank: int,
+    key: Key[Array, ""],
+    *,
+    method: Method = "random",
+    weights: dict | None = None,
+    mask: dict | None = None,
+    mesh: Mesh | None = None,
+) -> Blocks:
+    """Starting blocks.
+
+    Parameters
+    ----------
+    objective : AbstractObjective
+    data : dict
+        ``{"target": X, "background": Y}``; see `prepare`.
+    rank : int
+        Number of components; of target components where the objective has shared ones.
+    key : jax.random.key
+        Component j comes from ``fold_in(key, j)``: the start at a rank is the first components of
+        the start at a larger one, whatever the number and order of the rows.
+    method : {"random", "nndsvd"}
+        Uniform rows, or the target's leading singular vectors over a little of them.
+    weights, mask, mesh : optional
+        As in `fit`.
+
+    Returns
+    -------
+    dict
+        ``"basis"`` (rank + extra, g) with rows of unit sum, and codes (rows, rank + extra) under
+        the name of each data set. Target components come first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For data as `prepare` says; for a rank below 1 or an unknown method.
+    """
+    rank = check_integer(rank, "rank")
+    check_method(method)
+    if mesh is None:
+        rows = prepare(data, weights, mask)
+        require_target(objective, rows)
+        rows, unit = scaled(objective, rows)
+        blocks = _start(objective, rows, rank, key, method)
+        return with_codes(blocks, unit)
+    rows = shard(data, mesh, weights, mask)
+    require_target(objective, rows)
+    rows, unit = scaled(objective, rows)
+    with jax.set_mesh(mesh):
+        blocks = _start(objective, rows, rank, key, method)
+    return with_codes(fetch_blocks(objective.terms(rows), blocks), unit)

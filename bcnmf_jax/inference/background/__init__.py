@@ -1,0 +1,7 @@
+"""Whether a background suits a target, before anything is fitted."""
+
+from bcnmf_jax.inference.background.check import background_check
+from bcnmf_jax.inference.background.finding import Check, Finding
+from bcnmf_jax.inference.background.strata import strata
+
+__all__ = ["Check", "Finding", "background_check", "strata"]

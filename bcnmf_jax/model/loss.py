@@ -1,0 +1,161 @@
+"""TODO model.loss."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from bcnmf_jax.data.numbers import shown
+from bcnmf_jax.model.gradient_parts import Split
+
+
+def weigh(a: Array, v: Array | None) -> Array:
+    """Values times weights, if there are any."""
+    return a if v is None else a * v
+
+
+def power_of(w: Array, power: Any) -> Array | int:
+    """``w ** power``, finite where ``w`` is 0."""
+    if isinstance(power, int) and power == 0:
+        return 1
+    return jnp.maximum(w, 1e-18) ** jnp.asarray(power, w.dtype)
+
+
+def by_row(v: Array | None) -> bool:
+    """Whether weights, if any, are one per row: then they factor out of a row's misfit."""
+    return v is None or v.shape[-1] == 1
+
+
+def xlog_ratio(x: Array, mu: Array) -> Array:
+    """``x log(x / mu)``, 0 at ``x = 0``."""
+    # the inner where keeps the gradient at x = 0 from being NaN
+    return x * jnp.log(jnp.where(x > 0, x / mu, 1))
+
+
+class AbstractLoss(eqx.Module):
+    """A misfit ``D(x | mu) = sum of d(x, mu)`` over entries, with ``mu = h @ w``.
+
+    A subclass gives ``deviance`` and ``halves`` and inherits the rest. The optional weights ``v``
+    multiply ``d`` entry by entry, as ``(n, 1)`` (samples) or ``(n, g)`` (a mask of values).
+    """
+
+    eps: eqx.AbstractVar[float]
+
+    __repr__ = shown
+
+    @abstractmethod
+    def deviance(self, x: Array, mu: Array) -> Array:
+        """``d(x, mu)``, entry by entry; nonnegative, 0 where ``mu = x``."""
+
+    @abstractmethod
+    def halves(self, x: Array, mu: Array) -> Split:
+        """Split derivative of ``d`` with respect to ``mu``, entry by entry."""
+
+    @property
+    @abstractmethod
+    def powers(self) -> tuple[Any, Any]:
+        """Highest and lowest power ``(p, q)`` of ``u = new / old`` in the cost's majoriser.
+
+        A multiplicative update with exponent ``1 / (p - q)`` does not raise the cost (Fevotte &
+        Idier 2011 for beta-divergences; the swapped halves of a contrast are linear in ``u``, which
+        lies between the two). Power 0 stands for the logarithm.
+        """
+
+    def mean(self, h: Array, w: Array) -> Array:
+        """Reconstruction ``h @ w``, floored at ``eps`` so that a logarithm of it stays finite."""
+        return jnp.maximum(h @ w, self.eps)
+
+    def value(self, x: Array, h: Array, w: Array, v: Array | None = None) -> Array:
+        """``D(x | h w)``, a scalar."""
+        return jnp.sum(weigh(self.deviance(x, self.mean(h, w)), v))
+
+    def code_split(self, x: Array, w: Array, v: Array | None = None) -> Callable[[Array], Split]:
+        """Function from codes ``h`` to their split gradient; what does not depend on ``h`` is
+        computed here, once."""
+
+        def at(h: Array) -> Split:
+            s = self.halves(x, self.mean(h, w))
+            return Split(weigh(s.pos, v) @ w.T, weigh(s.neg, v) @ w.T)
+
+        return at
+
+    def stats(self, x: Array, h: Array, w: Array, v: Array | None = None) -> Any:
+        """What these rows contribute to the basis' split gradient; a pytree that adds over rows."""
+        s = self.halves(x, self.mean(h, w))
+        return Split(h.T @ weigh(s.pos, v), h.T @ weigh(s.neg, v))
+
+    def basis_split(self, stats: Any, w: Array) -> Split:
+        """Split gradient of the basis from the summed ``stats``."""
+        return stats
+
+    def code_gram(self, w: Array) -> Array:
+        """Matrix ``(k, k)`` of the quadratic that a row's misfit is in its codes.
+
+        Raises
+        ------
+        TypeError
+            For a loss that is not quadratic.
+        """
+        raise TypeError(f"{type(self).__name__} is no quadratic of the codes and of the basis")
+
+    def basis_gram(self, stats: Any) -> Array:
+        """Matrix ``(k, k)`` of the quadratic that the misfit is in the basis.
+
+        Raises
+        ------
+        TypeError
+            As `code_gram`.
+        """
+        raise TypeError(f"{type(self).__name__} is no quadratic of the codes and of the basis")
+
+    def remember(self, stats: Any, w: Array, powers: tuple[Any, Any]) -> Any:
+        """The stats as they hold for other bases than ``w``, at which they were taken.
+
+        They are coefficients of a majoriser ``pos u**p - neg u**q`` of ``u = new / w``; what is
+        kept are those of the powers of the new basis itself.
+        """
+        p, q = powers
+        return Split(stats.pos * power_of(w, 1 - p), stats.neg * power_of(w, 1 - q))
+
+    def recall(self, kept: Any, w: Array, powers: tuple[Any, Any]) -> Any:
+        """The stats at the basis ``w``, from what `remember` gave."""
+        p, q = powers
+        return Split(kept.pos * power_of(w, p - 1), kept.neg * power_of(w, q - 1))
+
+    def rescale(self, kept: Any, d: Array, powers: tuple[Any, Any]) -> Any:
+        """What `remember` gives for codes ``h * d`` and the basis ``w / d``, for ``d (k,)``."""
+        p, q = (power_of(d[:, None], power) for power in powers)
+        return Split(kept.pos * p, kept.neg * q)
+
+    def reconstructs(self, v: Array | None) -> bool:
+        """Whether the gradients form the reconstruction, an array of the data's size."""
+        return True
+
+    @property
+    def degree(self) -> float | None:
+        """Power by which the misfit grows with a common factor of data and reconstruction; None
+        where it does not."""
+        return None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the misfit stays finite where the reconstruction vanishes: what makes the cost
+        of a contrast bounded below. Is read before a program is traced."""
+        return False
+
+    def of_features(self, index: Array) -> "AbstractLoss":
+        """The loss of some features alone, for one that has a value for each."""
+        return self
+
+    @property
+    def null_rank(self) -> int:
+        """Rank of the model without structure: a fit of no larger rank cannot explain anything."""
+        return 1
+
+    def null(self, x: Array, v: Array | None, rows: Array, columns: Array) -> Array:
+        """Misfit of the model without structure, that ``explained`` is measured against: the outer
+        product of ``rows (n,)`` and ``columns (g,)``, which carry the totals of the data."""
+        return self.value(x, rows[:, None], columns[None], v)

@@ -1,0 +1,123 @@
+"""What an objective is: a list of terms; and what follows from that list."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Key, PyTree
+
+from bcnmf_jax.data.numbers import shown
+from bcnmf_jax.data.rows import is_rows
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.penalties import AbstractPenalty, apply
+from bcnmf_jax.model.terms import Term
+
+Data = dict[str, Any]
+Blocks = dict[str, Any]
+
+
+class AbstractObjective(eqx.Module):
+    """A factorisation method.
+
+    ``terms`` is the method. From it derive the costs, the split gradients, and with them every
+    solver. Blocks are a dictionary: ``"basis"``, an array ``(K, g)`` or a dictionary of them, and
+    the codes ``(rows, K)`` of each data set under the name of that data set. K counts the rank's
+    components first and then ``extra`` shared or frozen ones.
+
+    A component that is 0 at the start, in basis and codes, stays 0 under every solver: so ranks are
+    masked. What a data set may not use its terms do not `read`.
+    """
+
+    loss: eqx.AbstractVar[AbstractLoss]
+    penalties: eqx.AbstractVar[tuple[AbstractPenalty, ...]]
+    modalities: ClassVar[bool] = False
+    """Whether data sets are dictionaries of modalities."""
+    several_backgrounds: ClassVar[bool] = True
+    """Whether the background may be a list."""
+    subtractive: ClassVar[bool] = False
+    """Whether a background works against the whole basis, and nothing describes it: large steps
+    then overshoot."""
+
+    __repr__ = shown
+
+    def __check_init__(self):
+        losses = self.loss.values() if isinstance(self.loss, dict) else [self.loss]
+        for loss in losses:
+            if not isinstance(loss, AbstractLoss):
+                raise TypeError(f"loss must be a loss like KL(), found {loss!r}")
+        given = self.penalties
+        if not isinstance(given, tuple) or not all(isinstance(p, AbstractPenalty) for p in given):
+            raise TypeError(
+                f"penalties must be a tuple of penalties like (L1('target', 0.1),), found {given!r}"
+            )
+
+    @abstractmethod
+    def terms(self, data: Data) -> list[Term]:
+        """The misfits of whatever data sets are present, and who pays for them."""
+
+    @property
+    def extra(self) -> int:
+        """Number of components beside those that ``rank`` counts; they come last."""
+        return 0
+
+    @property
+    def frozen(self) -> int:
+        """Number of trailing components whose basis rows do not move."""
+        return 0
+
+    def features(self, data: Data) -> PyTree:
+        """Number of features of each array of the basis."""
+        return jax.tree.map(lambda r: r.x.shape[1], data["target"], is_leaf=is_rows)
+
+    def prepare_basis(self, data: Data, basis: PyTree, key: Key[Array, ""]) -> PyTree:
+        """The starting basis from a drawn one; here a method fits what it will freeze."""
+        return basis
+
+    def settle(self, data: Data, blocks: Blocks) -> Blocks:
+        """The blocks that a fit starts from; here a method whose components must not move before
+        the codes have settled solves those first."""
+        return blocks
+
+    def frozen_fit(self, key: Key[Array, ""]) -> tuple | None:
+        """The fit of the stacked backgrounds whose basis the frozen components are: objective, key
+        of its start, and stop. None where ``prepare_basis`` does something else."""
+        return None
+
+    def basis_penalty(self, basis: PyTree) -> tuple[Any, Any]:
+        """Value and split gradient of what the basis pays beside misfits (None where nothing)."""
+        mine = [p for p in self.penalties if p.block == "basis"]
+        value = sum(p.value(w) for p in mine for w in jax.tree.leaves(basis))
+        return value, apply(self.penalties, "basis", basis)
+
+    @property
+    def basis_powers(self) -> list[tuple[Any, Any]]:
+        """Powers of what ``basis_penalty`` adds; see `AbstractLoss.powers`."""
+        return [p.powers for p in self.penalties if p.block == "basis"]
+
+    @property
+    def degree(self) -> float | None:
+        """Power by which every cost grows with a common factor of all data and codes; None where
+        there is none: with penalties, a dispersion, losses of several powers."""
+        losses = self.loss.values() if isinstance(self.loss, dict) else [self.loss]
+        penalised = type(self).basis_penalty is not AbstractObjective.basis_penalty
+        degrees = {None if self.penalties or penalised else loss.degree for loss in losses}
+        return degrees.pop() if len(degrees) == 1 else None
+
+    @property
+    def scale_free(self) -> bool:
+        """Whether the scale may move between basis and codes without a change of any cost."""
+        return all(p.scale_free for p in self.penalties)
+
+
+def check_structure(objective: AbstractObjective, data: Data) -> None:
+    """Raise ValueError for data whose nesting an objective does not take."""
+    name = type(objective).__name__
+    sets = [("data['target']", data.get("target")), ("data['background']", data.get("background"))]
+    for where, value in sets:
+        if isinstance(value, list) and not (objective.several_backgrounds and "back" in where):
+            raise ValueError(f"{where} is a list; {name} takes one data set there")
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and isinstance(one, dict) != objective.modalities:
+                wants = "a dictionary of modalities" if objective.modalities else "one matrix"
+                raise ValueError(f"{where} has another structure: {name} takes {wants}")

@@ -1,6 +1,0 @@
-"""Label-free choice of objective, contrast and numbers of components."""
-
-from bcnmf_jax.selection.select import select
-from bcnmf_jax.selection.selection import OUTCOMES, Selection
-
-__all__ = ["OUTCOMES", "Selection", "select"]

@@ -1,0 +1,29 @@
+"""TODO solvers.solver."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
+
+
+class AbstractSolver(eqx.Module):
+    """One step of a method, applied to any objective."""
+
+    @abstractmethod
+    def init(self, objective: AbstractObjective, data: Data, blocks: Blocks) -> PyTree:
+        """State before the first step."""
+
+    @abstractmethod
+    def step(
+        self, objective: AbstractObjective, data: Data, blocks: Blocks, state: PyTree
+    ) -> tuple[Blocks, PyTree]:
+        """Blocks and state after a step. Whatever it does, the loop keeps the frozen rows of the
+        basis, and at every look gives the others unit sum, their scale to the codes."""
+
+    def progress(self, state: PyTree, change: Array) -> tuple[Array, Array]:
+        """What `Stop.tol` is compared with, given the largest relative change of a reconstruction
+        (here that), and whether no step can help any more (here never)."""
+        return change, jnp.asarray(False)

@@ -1,0 +1,204 @@
+"""Restarts of a plan on data in memory or read chunk by chunk, and what a basis says of data."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key
+
+from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.data.readers import source
+from bcnmf_jax.data.summaries import survey
+from bcnmf_jax.fitting.callbacks import Watch
+from bcnmf_jax.fitting.fixed_basis import game_value, transform
+from bcnmf_jax.fitting.loop import Fit, fit, result_name
+from bcnmf_jax.fitting.plan import Plan
+from bcnmf_jax.fitting.segments import Tell, fit_starts, part_of
+from bcnmf_jax.fitting.sequential import deflate
+from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.objectives import NMF, BackgroundFirst
+from bcnmf_jax.streaming.driver import Progress, stream
+from bcnmf_jax.streaming.fixed_basis import stream_transform, stream_value
+
+COMPARED = Stop(tol=1e-4, max_steps=20)
+"""How well codes are settled before streamed restarts are compared."""
+NO_STEP = Stop(max_steps=0)
+MOST_RATIO = 1e6
+"""Ratio of usages from which a component counts as absent from the background."""
+
+
+class Restart(NamedTuple):
+    """One fit, without its codes.
+
+    Attributes
+    ----------
+    basis : ndarray (K, g)
+        Target components first.
+    usage : dict of ndarray (K,)
+        Mean code of the samples of ``target``, and of ``background`` where the objective reads one.
+    size : ndarray (K,)
+        Squared norm of each component's part of the target, up to a common factor.
+    diagnostics : dict
+    steps : int
+    result : str
+    value : float
+        Of the game; NaN where nothing is compared.
+    """
+
+    basis: np.ndarray
+    usage: dict[str, np.ndarray]
+    size: np.ndarray
+    diagnostics: dict[str, Any]
+    steps: int
+    result: str
+    value: float
+
+
+class Sets(Protocol):
+    """Target and background, ready to be fitted."""
+
+    def restarts(self, plan: Plan, keys: Key[Array, " n"], stop: Stop, watch: Watch) -> list:
+        """A `Restart` from every key; ``watch`` is told how it goes."""
+        ...
+
+    def codes(self, loss: AbstractLoss, basis: np.ndarray) -> np.ndarray:
+        """Codes of the target under a basis."""
+        ...
+
+    def explained(self, loss: AbstractLoss, basis: np.ndarray) -> float:
+        """Explained variance of the target under a basis."""
+        ...
+
+
+class InMemory:
+    """`Sets` of arrays: restarts are one compiled program."""
+
+    def __init__(self, data: dict, weights: dict | None, mask: dict | None, *, new: bool = False):
+        self.rows = prepare(data, weights, mask, constant=new)
+
+    def restarts(self, plan, keys, stop, watch):
+        made, v = plan.build(), self.rows["target"].v
+        fits = self.fits(plan, keys, stop, watch.stage("fitting"))
+        weights = None if v is None else np.asarray(v).max(1)
+        values = [float(game_value(made, self.rows, f.blocks)) for f in fits]
+        return [_restart(f, v, weights) for f, v in zip(fits, values, strict=True)]
+
+    def fits(
+        self, plan: Plan, keys: Key[Array, " n"], stop: Stop, tell: Tell | None = None
+    ) -> list[Fit]:
+        """A fit from every key; ``tell`` is given the share that is done."""
+        made, rank, count = plan.build(), plan.n_components, len(keys)
+        if plan.objective != "sequential":
+            found = fit_starts(made, self.rows, rank, keys, stop, tell)
+            return [found[r] for r in range(count)]
+        assert isinstance(made, BackgroundFirst)
+        return [
+            deflate(made, self.rows, rank, key, stop=stop, progress=part_of(tell, r, count))
+            for r, key in enumerate(keys)
+        ]
+
+    def codes(self, loss, basis):
+        return np.asarray(transform(NMF(loss), {"basis": basis}, self.rows))
+
+    def explained(self, loss, basis):
+        blocks = {"basis": basis, "target": self.codes(loss, basis)}
+        found = fit(NMF(loss), self.rows, blocks, stop=NO_STEP)
+        return float(found.diagnostics["x_explained"])
+
+
+class Streamed:
+    """`Sets` of which some are sparse: a step is a pass over the rows, which are never all made
+    dense."""
+
+    def __init__(self, data: dict, weights: dict | None, *, new: bool = False):
+        self.known = survey(jax.tree.map(source, data), weights, constant=new)
+
+    def restarts(self, plan, keys, stop, watch):
+        if plan.objective == "sequential":
+            raise ValueError(
+                "objective='sequential' reads data in memory; pass X.toarray() and "
+                "background.toarray(), or objective='background_first' for sparse data"
+            )
+        made, found, told = plan.build(), [], watch.stage("fitting")
+        weights = self.known["target"].weights
+        for r, key in enumerate(keys):
+
+            def tell(now: Progress, r=r):
+                if told and now.stage == "fit":
+                    told((r + now.epoch / now.epochs) / len(keys))
+                if now.epoch % stop.every == 0:
+                    watch.say(
+                        f"restart {r + 1} of {len(keys)}, {now.stage}: pass {now.epoch} of at most "
+                        f"{now.epochs}, {now.seconds_left:.0f} s left at most"
+                    )
+
+            kept = watch.folder and watch.folder / f"restart{r}.npz"
+            one = stream(
+                made, self.known, rank=plan.n_components, key=key, stop=stop, checkpoint=kept,
+                callback=tell,
+            )  # fmt: skip
+            value = np.nan
+            if len(keys) > 1:
+                value = float(stream_value(made, self.known, one.blocks, stop=COMPARED))
+            found.append(_restart(one, value, None if weights is None else weights[:, 0]))
+        return found
+
+    def codes(self, loss, basis):
+        return stream_transform(NMF(loss), {"basis": basis}, self.known)
+
+    def explained(self, loss, basis):
+        blocks = {"basis": basis, "target": self.codes(loss, basis)}
+        found = stream(NMF(loss), self.known, blocks=blocks, stop=NO_STEP)
+        return float(found.diagnostics["x_explained"])
+
+
+def _restart(found: Fit, value: float, weights: np.ndarray | None) -> Restart:
+    codes = jax.tree.map(np.asarray, found.blocks)
+    basis, target = codes["basis"], codes["target"]
+    v = np.ones(len(target)) if weights is None else weights
+    usage = {"target": np.average(target, axis=0, weights=v)}
+    # Where codes of the background leave the target components out, there are others that do not.
+    background = codes.get("contrast", codes.get("background"))
+    if background is not None:
+        parts = background if isinstance(background, list) else [background]
+        usage["background"] = np.concatenate(parts).mean(0)
+    part = target / (target.max() or 1)  # squares of extreme codes are infinite
+    size = np.einsum("n,nk,nk->k", v, part, part) * np.einsum("kg,kg->k", basis, basis)
+    return Restart(
+        basis, usage, size, {k: np.asarray(d)[()] for k, d in found.diagnostics.items()},
+        int(found.steps), result_name(found.result), value,
+    )  # fmt: skip
+
+
+def best(restarts: list[Restart]) -> Restart:
+    """The restart of lowest value among those with the best kind of result."""
+    results = np.array([r.result for r in restarts])
+    values = np.array([r.value for r in restarts])
+    rank = np.select([results == "nonfinite", results == "collapsed"], [2, 1], 0)
+    return restarts[np.lexsort((np.where(np.isfinite(values), values, np.inf), rank))[0]]
+
+
+def by_ratio(target: np.ndarray, other: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The order of components by falling ratio of two usages; where the second is none, by size."""
+    target, other = target.astype(float), other.astype(float)
+    ratio = np.where(
+        target > MOST_RATIO * other, MOST_RATIO, target / np.where(other > 0, other, 1)
+    )
+    return np.lexsort((-size, -ratio))
+
+
+def ordered(restart: Restart, count: int) -> Restart:
+    """A restart with its ``count`` target components by falling ratio of their usage in the target
+    to that in the background; those without any there, or where there is none, by falling size."""
+    target = restart.usage["target"][:count]
+    other = restart.usage.get("background", np.zeros_like(target))[:count]
+    order = np.arange(len(restart.basis))
+    order[:count] = by_ratio(target, other, restart.size[:count])
+    return restart._replace(
+        basis=restart.basis[order],
+        usage={k: u[order] for k, u in restart.usage.items()},
+        size=restart.size[order],
+    )
