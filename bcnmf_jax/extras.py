@@ -1,7 +1,13 @@
-"""Optional packages: imported where they are used, with a plain word where one is missing."""
+"""Other packages: optional ones, imported where they are used, and the versions of all."""
 
 import importlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+
+import bcnmf_jax
+
+PACKAGES = ("jax", "jaxlib", "equinox", "numpy", "scipy", "scikit-learn", "pandas", "anndata")
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -36,3 +42,14 @@ def require(module: str, extra: str) -> ModuleType:
             f"bcnmf_jax needs {package} here; install it with: pip install 'bcnmf_jax[{extra}]'",
             name=package,
         ) from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, of Python and of the packages that a result can hang on."""
+    found = {"bcnmf_jax": bcnmf_jax.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -100,7 +100,7 @@ def measure(problem: Problem, peer_seconds: float | None, about: dict) -> list[R
     valued = {"target": problem.data["target"]} if alone else problem.data
 
     def at(basis: np.ndarray) -> float:
-        found = bj.game_value(problem.objective, valued, {"basis": basis}, stop=VALUED)
+        found = bj.reduced_objective(problem.objective, valued, {"basis": basis}, stop=VALUED)
         return float(found)
 
     starts = starting(problem)

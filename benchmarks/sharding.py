@@ -48,7 +48,7 @@ def memory(target: int, background: int, features: int, rank: int, devices: int)
 
 def compiled_memory(loss, target, background, features, rank, devices) -> float:
     """Bytes per device that the compiler sets aside for a fit: arguments, results and work."""
-    mesh = bj.row_mesh(jax.devices()[:devices])
+    mesh = bj.fitting.row_mesh(jax.devices()[:devices])
     by_row, once = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("rows",), ()))
 
     def spread(count, width) -> Any:
@@ -78,11 +78,11 @@ class Case:
         rows, features, rank = times
         basis = rng.gamma(0.1, 1.0, (RANK, features * FEATURES))
         sets = {"target": rows * TARGET, "background": rows * BACKGROUND}
-        self.mesh = bj.row_mesh(jax.devices()[:devices])
+        self.mesh = bj.fitting.row_mesh(jax.devices()[:devices])
         drawn = {name: counts(rng, n, basis) for name, n in sets.items()}
         self.order = {n: rng.permutation(len(x)) for n, x in drawn.items()} if shuffled else {}
         drawn |= {name: drawn[name][order] for name, order in self.order.items()}
-        self.data = bj.shard(drawn, self.mesh)
+        self.data = bj.fitting.shard(drawn, self.mesh)
         self.objective = bj.Contrastive(alpha=ALPHA, loss=loss)
         self.start = bj.init(
             self.objective, self.data, rank * RANK, jax.random.key(0), mesh=self.mesh

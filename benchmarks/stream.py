@@ -85,7 +85,9 @@ def _objective():
 def _sources(folder: Path) -> dict:
     import bcnmf_jax as bj
 
-    return {name: bj.BackedRows(folder / f"{name}.h5ad") for name in ("target", "background")}
+    return {
+        name: bj.streaming.BackedRows(folder / f"{name}.h5ad") for name in ("target", "background")
+    }
 
 
 def peak() -> float:
@@ -108,7 +110,7 @@ def epochs(folder: Path) -> dict[str, float]:
     bj.stream(
         _objective(), data, rank=RANK, key=jax.random.key(0), solver=bj.MU(),
         stop=bj.Stop(tol=0.0, max_steps=EPOCHS, every=EPOCHS),
-        callback=lambda p: speeds.append(p.cells_per_second),
+        on_progress=lambda p: speeds.append(p.cells_per_second),
     )  # fmt: skip
     return {"seconds": cells / float(np.median(speeds[1:])), "peak": peak(), "density": density}
 
@@ -159,7 +161,9 @@ def gap(folder: Path) -> dict[str, float]:
     start = bj.init(objective, some, RANK, jax.random.key(0))["basis"]
     bases = start, basis, np.load(kept, allow_pickle=False)
     stop = bj.Stop(tol=1e-5, max_steps=60)
-    v0, v, best = (float(bj.game_value(objective, some, {"basis": b}, stop=stop)) for b in bases)
+    v0, v, best = (
+        float(bj.reduced_objective(objective, some, {"basis": b}, stop=stop)) for b in bases
+    )
     return {"gap": (v - best) / (v0 - best)}
 
 

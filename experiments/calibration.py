@@ -87,7 +87,7 @@ def tested(scenario: Scenario, seed: int) -> Row:
     found = bj.enrichment(
         model, data["target"], data["background"], groups=dataset.groups,
         background_groups=dataset.background_groups, pairs=scenario.pairs,
-        n_permutations=PERMUTATIONS, seed=seed,
+        n_permutations=PERMUTATIONS, random_state=seed,
     )  # fmt: skip
     seconds = time.perf_counter() - begun
     kept = ("kind", "effect", "log2_ratio", "held_out_log2_ratio", "match", "p", "q")

@@ -38,8 +38,8 @@ class OverFloor(bj.AbstractLoss):
     def deviance(self, x, mu):
         return self.loss.deviance(x, mu + self.floor(x))
 
-    def halves(self, x, mu):
-        return self.loss.halves(x, mu + self.floor(x))
+    def gradient_parts(self, x, mu):
+        return self.loss.gradient_parts(x, mu + self.floor(x))
 
     @property
     def powers(self):
@@ -63,7 +63,7 @@ class Floored(bj.AbstractObjective):
 
     alpha: Array = eqx.field(default=1.0, converter=jnp.asarray)
     loss: bj.AbstractLoss = eqx.field(default_factory=bj.KL)
-    penalties: tuple[bj.AbstractPenalty, ...] = ()
+    penalties: tuple[bj.penalties.AbstractPenalty, ...] = ()
 
     def terms(self, data):
         def over(term):

@@ -32,7 +32,7 @@ VALUED = bj.Stop(tol=1e-5, max_steps=30)
 
 
 def _combined(alpha: Any, loss: bj.AbstractLoss, overlap: Any, normalised: bool):
-    return bj.CombinedBasis(overlap=overlap, loss=loss, normalised=normalised)
+    return bj.objectives.CombinedBasis(overlap=overlap, loss=loss, normalised=normalised)
 
 
 def maker(unit: Unit, data: dict) -> tuple[Callable[..., bj.AbstractObjective], dict[str, Any]]:
@@ -125,7 +125,7 @@ def _solver(solver: Solver) -> bj.AbstractSolver:
     """One object per solver: optax's transformations are functions, and a new one compiles anew."""
     if solver.name == "mu":
         return bj.MU(damping=solver.damping, inner_steps=solver.inner_steps)
-    return bj.Optax(optax.adam(solver.learning_rate), solver.parametrisation)
+    return bj.solvers.Optax(optax.adam(solver.learning_rate), solver.parametrisation)
 
 
 FIRST = 2
@@ -198,6 +198,6 @@ def at_floors(
     def value(eps: float) -> float:
         loss = dataclasses.replace(objective.loss, eps=eps)  # pyright: ignore
         held = dataclasses.replace(objective, loss=loss)
-        return float(bj.game_value(held, data, {"basis": basis}, stop=VALUED))
+        return float(bj.reduced_objective(held, data, {"basis": basis}, stop=VALUED))
 
     return {f"{eps:g}": value(eps) for eps in floors}

@@ -75,11 +75,11 @@ def walk(objective: Any, data: dict, start: dict, solver: Any, most: int) -> Row
         )
         spent += time.perf_counter() - clock
         seconds.append(spent)
-        values.append(float(bj.game_value(objective, data, blocks)))
+        values.append(float(bj.reduced_objective(objective, data, blocks)))
         left, stuck = (float(v) for v in solver.progress(state, jnp.asarray(jnp.inf)))
         if left <= TOL or stuck:
             break
-    found = float(bj.residual(objective, data, blocks))
+    found = float(bj.fitting.stationarity(objective, data, blocks))
     rise = max(0.0, *np.diff(values))
     return {
         "seconds": seconds, "values": values, "rise": rise, "residual": found,
@@ -98,9 +98,9 @@ def walked(data: Data, name: str, start: int) -> Row:
     objective, scale = OBJECTIVES[name]
     arrays = load_data(data).data(scale)
     begun = bj.init(objective, arrays, rank=RANK, key=jax.random.key(start))
-    first = float(bj.game_value(objective, arrays, begun))
+    first = float(bj.reduced_objective(objective, arrays, begun))
     mu = walk(objective, arrays, begun, bj.MU(), MU_STEPS)
-    own = walk(objective, arrays, begun, bj.VarPro(), MOST)
+    own = walk(objective, arrays, begun, bj.solvers.VarPro(), MOST)
     best = min(mu["values"])
     way = max(first - best, np.finfo(float).tiny)
     told = {}

@@ -30,7 +30,7 @@ def score_one(
 ) -> dict[str, Any]:
     """All scores of one fit; ``known`` holds labels, groups and truth of the data set."""
     with threadpool_limits(1):  # fits of this size lose more by threads than they win
-        found = score(codes, components=components, shared=shared, seed=seed, **known)
+        found = score(codes, components=components, shared=shared, random_state=seed, **known)
     return {name: found[name] for name in SCORED}
 
 

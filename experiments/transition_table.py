@@ -36,8 +36,9 @@ def transition_table(rows: list[dict[str, Any]]) -> Table:
         "variance that plain NMF does (*half*), and from which on most fits collapse (*collapse*; "
         "– where none do up to the end of the path), medians over 20 restarts. In units of: one "
         "sample (what `alpha` is); the ratio of centred variances per sample, target over "
-        "background; the ratio of totals; `bcnmf_jax.transitions(...).unit`, the median contrast "
-        "at which programs of the background should leave; and its `safe` limit. The last line is "
+        "background; the ratio of totals; `bcnmf_jax.inference.critical_alphas(...).median`, the "
+        "contrast at which programs of the background should leave; and its `largest`. The last "
+        "line is "
         "what a fixed alpha means on different data sets: 1 would be the same on all."
     )
     return Table("transitions", "Units of alpha", caption, ["data", *numbers], body, frame)

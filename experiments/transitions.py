@@ -54,7 +54,7 @@ def path(data: dict, alphas: Any, restarts: int) -> tuple[np.ndarray, float]:
     keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(0), r))(np.arange(restarts))
     fits = bj.sweep(bj.Contrastive, data, alphas=alphas, ranks=[RANK], keys=keys, stop=STOP)
     explained = np.asarray(fits.diagnostics["x_explained"], float)[:, 0]
-    return explained, float(bj.collapse_alpha(fits, alphas)[0])
+    return explained, float(bj.inference.collapse_alpha(fits, alphas)[0])
 
 
 def half(alphas: np.ndarray, explained: np.ndarray, level: float) -> float:
@@ -82,13 +82,13 @@ def units(data: dict) -> dict[str, float]:
     x, y = (data[name].astype(float) for name in ("target", "background"))
     centred = [np.square(a - a.mean(0)).sum() / len(a) for a in (x, y)]
     totals = [a.sum() / len(a) for a in (x, y)]
-    found = bj.transitions(data)
+    found = bj.inference.critical_alphas(data)
     return {
         "sample": 1.0,
         "variance": centred[0] / centred[1],
         "total": totals[0] / totals[1],
-        "transition": float(found.unit),
-        "limit": float(found.safe),
+        "transition": float(found.median),
+        "limit": float(found.largest),
     }
 
 

@@ -36,10 +36,14 @@ def paths(made, data):
 def _splits_and_gradients(made, data, blocks):
     found = []
     for path in paths(made, data):
-        cost = lambda a, path=path: get(bj.block_costs(made, data, put(blocks, path, a)), path)  # noqa: E731
+
+        def cost(a, path=path):
+            return get(bj.fitting.block_costs(made, data, put(blocks, path, a)), path)
+
         auto = jax.grad(cost)(get(blocks, path))
         halves = jax.tree.leaves(
-            core.split(made, data, blocks, path), is_leaf=lambda s: isinstance(s, bj.Split)
+            core.block_gradient(made, data, blocks, path),
+            is_leaf=lambda s: isinstance(s, bj.GradientParts),
         )
         found += zip(halves, jax.tree.leaves(auto), strict=True)
     return found
@@ -48,7 +52,7 @@ def _splits_and_gradients(made, data, blocks):
 def split_is_gradient(row, loss, seed):
     """pos - neg equals the automatic derivative of the block's own cost; halves are nonnegative."""
     for s, g in _splits_and_gradients(*problem(row, loss, seed)):
-        assert (s.pos >= 0).all() and (s.neg >= 0).all()
+        assert (s.positive >= 0).all() and (s.negative >= 0).all()
         np.testing.assert_allclose(s.grad, g, rtol=1e-8, atol=1e-8 * float(abs(g).max()))
 
 
@@ -63,10 +67,10 @@ def _own_costs(made, data, blocks, damping, steps=8):
             power = core.code_exponent(made, path, groups[path])
 
         def step(now, _, path=path, power=power):
-            split = core.split(made, data, now, path)
+            split = core.block_gradient(made, data, now, path)
             update = lambda a, s: multiply(a, s, damping * power)  # noqa: E731
             new = put(now, path, jax.tree.map(update, get(now, path), split))
-            return new, get(bj.block_costs(made, data, now), path)
+            return new, get(bj.fitting.block_costs(made, data, now), path)
 
         found.append(jax.lax.scan(step, blocks, length=steps)[1])
     return found
@@ -170,7 +174,7 @@ def jit_equals_eager(row, loss, solver, seed):
 def refuses(made, data, blocks, solver):
     """Coordinate descent takes quadratics alone, variable projection no penalty on codes; both say
     so."""
-    if isinstance(solver, bj.VarPro) and any(p.block != "basis" for p in made.penalties):
+    if isinstance(solver, bj.solvers.VarPro) and any(p.block != "basis" for p in made.penalties):
         with pytest.raises(TypeError, match="VarPro needs squared error or KL without a penalty"):
             solver.init(made, data, blocks)
         return True

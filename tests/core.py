@@ -1,17 +1,11 @@
-"""The core: its modules, and the check of their annotations while tests run."""
+"""The core: its rooms, and the check of their annotations while tests run."""
 
 from contextlib import contextmanager
 
 from beartype import BeartypeConf, beartype
 from jaxtyping import config, install_import_hook
 
-CORE = (
-    "split", "losses", "penalties", "terms", "chunks", "memory", "summary", "checks", "data",
-    "sharding", "objective", "scale", "change", "init", "solvers", "gradient", "diagnostics",
-    "fit", "transform", "objectives", "sweep", "segments", "json_text",
-    "checkpoint", "sources", "survey", "parts", "passes", "streamer", "resume", "sample", "stream",
-    "stream_read", "deflation", "transitions", "residual", "quasi_newton", "exact", "projection",
-)  # fmt: skip
+CORE = ("data", "model", "solvers", "objectives", "fitting", "streaming")
 
 # An integer is a float, as type checkers have it.
 check = beartype(conf=BeartypeConf(is_pep484_tower=True))

@@ -31,7 +31,7 @@ class Mutation(NamedTuple):
 MUTATIONS = (
     Mutation(
         "the contrast attracts (a sign)", "objectives/contrastive.py",
-        "pays=-a)", "pays=a)", "test_parity test_objectives",
+        "weight=-a)", "weight=a)", "test_parity test_objectives",
     ),
     Mutation(
         "alpha is of the sum, not per sample (a factor)", "objectives/contrastive.py",

@@ -71,7 +71,7 @@ def two_modalities(loss):
     X1, Y1, W1, H, G = problem(0)
     X2, Y2, W2, *_ = problem(1, g=35)
     f = bj.fit(
-        bj.Multimodal(0.7, LOSSES[loss]()),
+        bj.objectives.Multimodal(0.7, LOSSES[loss]()),
         {"target": {"a": X1, "b": X2}, "background": {"a": Y1, "b": Y2}},
         {"basis": {"a": W1, "b": W2}, "target": H, "background": G}, solver=bj.MU(), stop=STOP,
     )  # fmt: skip
@@ -90,7 +90,8 @@ def combined(loss, damping=1.0):
     X, Y, Ws, H, G = problem(0)
     Wt, lam = problem(1)[2], 0.05
     f = bj.fit(
-        bj.CombinedBasis(lam, LOSSES[loss](), normalised=False), {"target": X, "background": Y},
+        bj.objectives.CombinedBasis(lam, LOSSES[loss](), normalised=False),
+        {"target": X, "background": Y},
         {"basis": {"shared": Ws, "target": Wt}, "target": H, "background": G},
         solver=bj.MU(damping), stop=STOP,
     )  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 import bcnmf_jax as bj
+from bcnmf_jax.model.penalties import L1, L2
 
 LOSSES = {
     "frobenius": bj.Frobenius(),
@@ -51,8 +52,8 @@ def modalities(rng):
 
 def penalised(alpha, loss):
     penalties = (
-        bj.L1("target", 0.3), bj.L2("target", 0.2), bj.L2("background", 0.1),
-        bj.L1("basis", 0.2), bj.L2("basis", 0.5),
+        L1("target", 0.3), L2("target", 0.2), L2("background", 0.1), L1("basis", 0.2),
+        L2("basis", 0.5),
     )  # fmt: skip
     return bj.Contrastive(alpha, loss, penalties)
 
@@ -65,20 +66,25 @@ OBJECTIVES = {
         two_backgrounds,
         nmf_at_zero=True,
     ),
-    "multimodal": Objective(bj.Multimodal, modalities),
+    "multimodal": Objective(bj.objectives.Multimodal, modalities),
     "combined": Objective(
-        lambda alpha, loss: bj.CombinedBasis(alpha, loss), two_sets, proven=False, homogeneous=False
+        lambda alpha, loss: bj.objectives.CombinedBasis(alpha, loss),
+        two_sets,
+        proven=False,
+        homogeneous=False,
     ),
     "combined, published": Objective(
-        lambda alpha, loss: bj.CombinedBasis(alpha, loss, normalised=False),
+        lambda alpha, loss: bj.objectives.CombinedBasis(alpha, loss, normalised=False),
         two_sets,
         homogeneous=False,
     ),
-    "shared + target": Objective(lambda alpha, loss: bj.SharedTarget(2, alpha, loss), two_sets),
+    "shared + target": Objective(
+        lambda alpha, loss: bj.objectives.SharedTarget(2, alpha, loss), two_sets
+    ),
     "background first": Objective(lambda alpha, loss: bj.BackgroundFirst(2, alpha, loss), two_sets),
     "penalised": Objective(penalised, two_sets, homogeneous=False),
     "overlap": Objective(
-        lambda alpha, loss: bj.Contrastive(alpha, loss, (bj.Overlap(0.5),)),
+        lambda alpha, loss: bj.Contrastive(alpha, loss, (bj.penalties.Overlap(0.5),)),
         two_sets,
         proven=False,
         homogeneous=False,
@@ -93,9 +99,9 @@ SOLVERS: dict[str, Any] = {
     "mu chunks": bj.MU(chunk=7),
     "hals": bj.HALS(),
     "hals plain": bj.HALS(inner_steps=1, extrapolation=0.0, chunk=7),
-    "variable projection": bj.VarPro(),
-    "adam projected": bj.Optax(optax.adam(1e-2)),
-    "adam softplus": bj.Optax(optax.adam(1e-2), "softplus"),
-    "adamw projected": bj.Optax(optax.adamw(1e-2, weight_decay=0.5)),
-    "sgd log": bj.Optax(optax.sgd(1e-3), "log"),
+    "variable projection": bj.solvers.VarPro(),
+    "adam projected": bj.solvers.Optax(optax.adam(1e-2)),
+    "adam softplus": bj.solvers.Optax(optax.adam(1e-2), "softplus"),
+    "adamw projected": bj.solvers.Optax(optax.adamw(1e-2, weight_decay=0.5)),
+    "sgd log": bj.solvers.Optax(optax.sgd(1e-3), "log"),
 }

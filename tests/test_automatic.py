@@ -53,7 +53,7 @@ def test_what_is_given_stays(sets):
 
 def test_a_choice_that_recommends_nothing_warns(sets):
     X, _, Y = sets
-    with pytest.warns(bj.ContrastWarning, match="no power"):
+    with pytest.warns(bj.estimator.ContrastWarning, match="no power"):
         fit = bj.BCNMF(**AUTO, n_restarts=1, random_state=0).fit(X[:20], background=Y[:20])
     assert fit.selection_.outcome == "no power" and fit.n_components_ == 1
 
@@ -62,7 +62,7 @@ def test_a_choice_that_recommends_nothing_warns(sets):
 def test_a_background_that_does_not_suit_is_said(sets):
     X, _, Y = sets
     mine = np.where(np.arange(X.shape[1]) < 30, X, 0)  # features that the background has alone
-    with pytest.warns(bj.ContrastWarning, match="background unsuitable"):
+    with pytest.warns(bj.estimator.ContrastWarning, match="background unsuitable"):
         fit = bj.BCNMF(**AUTO, n_restarts=1, random_state=0).fit(mine, background=Y)
     assert fit.selection_.outcome == "background unsuitable"
     assert "in the background alone" in fit.selection_.reasons[0]

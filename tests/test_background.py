@@ -225,13 +225,13 @@ def test_errors_of_the_sets(pair):
 
 def test_strata_weigh_the_same_whatever_their_size(pair):
     names = np.array(["b"] * 250 + ["a"] * 50)
-    parts = bj.strata(pair.background, names)
+    parts = bj.inference.split_by_stratum(pair.background, names)
     assert [len(p) for p in parts] == [50, 250]
     assert_allclose(parts[0], pair.background[250:])
-    sparse = bj.strata(csr_matrix(pair.background), names)
+    sparse = bj.inference.split_by_stratum(csr_matrix(pair.background), names)
     assert_allclose(sparse[1].toarray(), parts[1])
     data = {"target": pair.target, "background": parts}
     terms = bj.Contrastive(alpha=0.5).terms(bj.prepare(data))
-    assert_allclose([float(t.pays) * t.rows.size for t in terms[1:]], -0.5 * 300)
+    assert_allclose([float(t.weight) * t.rows.size for t in terms[1:]], -0.5 * 300)
     with pytest.raises(ValueError, match=r"groups has shape \(3,\)"):
-        bj.strata(pair.background, ["a", "b", "c"])
+        bj.inference.split_by_stratum(pair.background, ["a", "b", "c"])

@@ -282,7 +282,7 @@ def test_nmf_recovers_a_factorisation_and_reports_itself():
     basis = np.kron(np.eye(3), np.ones((1, 4))) / 4
     # Rows of one program each make the factorisation unique.
     codes = np.concatenate([np.eye(3), rng.exponential(size=(50, 3))])
-    fit = baselines.nmf(codes @ basis, None, 3, tol=1e-8, max_iter=5000, seed=1)
+    fit = baselines.nmf(codes @ basis, None, 3, tol=1e-8, max_iter=5000, random_state=1)
     order = fit.components.argmax(axis=1).argsort()
     assert_allclose(fit.components[order], basis, atol=1e-4)
     assert_allclose(fit.codes[:, order], codes, atol=1e-3)
@@ -296,7 +296,7 @@ def test_nmf_recovers_a_factorisation_and_reports_itself():
 
 def test_nmf_starts_follow_the_seed():
     x, _ = noise(0)
-    first, again, other = (baselines.nmf(x, None, 3, seed=seed).codes for seed in (0, 0, 1))
+    first, again, other = (baselines.nmf(x, None, 3, random_state=seed).codes for seed in (0, 0, 1))
     assert np.array_equal(first, again) and not np.allclose(first, other)
     assert (first >= 0).all()
     single = baselines.nmf(x.astype(np.float32), None, 3, init="nndsvda")

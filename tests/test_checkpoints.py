@@ -33,7 +33,7 @@ def tell(p):
 made = bj.BackgroundFirst(2, 0.5, bj.KL())
 f = bj.stream(
     made, data, rank=3, key=jax.random.key(0), stop=bj.Stop(0.0, 24), chunk_rows=64, mode=mode,
-    checkpoint=path, every=3, callback=tell,
+    checkpoint=path, every=3, on_progress=tell,
 )
 np.savez(path + ".out.npz", *map(np.asarray, jax.tree.leaves((f.blocks, f.costs, f.trace))))
 """

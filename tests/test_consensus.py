@@ -30,7 +30,7 @@ def planted():
 
 
 def agreed(data, bases, n_components=3, density=0.7):
-    return bj.consensus(bj.NMF(), data, bases, n_components=n_components, density=density)
+    return bj.inference.consensus(bj.NMF(), data, bases, n_components=n_components, density=density)
 
 
 def test_planted_programs_are_found_and_what_is_spurious_is_left_out(planted):
@@ -66,7 +66,8 @@ def test_order_of_restarts_and_components_changes_nothing(planted):
     rows = [rng.permutation(4) for _ in bases]
     moved = [bases[r][rows[r]] for r in restarts]
     one, two = (
-        bj.consensus(bj.NMF(), data, b, n_components=3, density=0.7) for b in (bases, moved)
+        bj.inference.consensus(bj.NMF(), data, b, n_components=3, density=0.7)
+        for b in (bases, moved)
     )
     same(one.blocks, two.blocks, 1e-6)
     np.testing.assert_allclose(one.stability, two.stability)
@@ -81,7 +82,7 @@ def test_restarts_that_failed_do_not_enter(planted):
     collapsed[np.arange(4), np.arange(4)] = 1  # components of one feature
     failed = [np.full_like(bases[0], np.nan), collapsed]
     one, two = (
-        bj.consensus(bj.NMF(), data, b, n_components=3, density=0.7)
+        bj.inference.consensus(bj.NMF(), data, b, n_components=3, density=0.7)
         for b in (bases, failed + bases)
     )
     np.testing.assert_array_equal(two.used, [False] * 2 + [True] * 12)
@@ -101,10 +102,10 @@ def test_fits_of_a_sweep_with_padding_and_frozen_components(planted):
         background_rank=2, stop=bj.Stop(1e-4, 300),
     )  # fmt: skip
     made = bj.BackgroundFirst(2, 0.1)
-    found = bj.consensus(made, data, fits, n_components=3, density=1.0, neighbours=0.25)
+    found = bj.inference.consensus(made, data, fits, n_components=3, density=1.0, neighbours=0.25)
     assert found.members.shape == (8, 3) and (found.members[:4, 2] == -1).all()
     flat = np.asarray(fits.blocks["basis"]).reshape(8, 5, 40)
-    values = [float(bj.game_value(made, data, {"basis": b})) for b in flat]
+    values = [float(bj.reduced_objective(made, data, {"basis": b})) for b in flat]
     assert found.kept == int(np.argmin(values))
     np.testing.assert_array_equal(found.blocks["basis"][3:], flat[found.kept, 3:])
     assert recovery(found.blocks["basis"][:3], truth)["cosine"] > 0.9
@@ -117,7 +118,7 @@ def test_one_program_has_a_stability():
     rng = np.random.default_rng(0)
     rows = np.abs(np.array([1.0, 2.0, 0.5, 0.0]) + 0.05 * rng.normal(size=(9, 4)))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    found = clusters(rows, 1, neighbours=3, density=0.5, seed=0)
+    found = clusters(rows, 1, neighbours=3, density=0.5, random_state=0)
     assert found.cosine[0] > 0.99 and np.isnan(found.silhouette[0])
 
 
@@ -138,7 +139,7 @@ def test_what_cannot_be_clustered_is_said(planted, change, message):
     _, data, bases = planted
     given = {"fits": bases, "n_components": 3} | change
     with pytest.raises(ValueError, match=message):
-        bj.consensus(bj.NMF(), data, given.pop("fits"), **given)
+        bj.inference.consensus(bj.NMF(), data, given.pop("fits"), **given)
 
 
 def test_donors_are_drawn_whole_and_those_of_both_sets_once():
@@ -172,9 +173,9 @@ def test_weights_of_resamples_follow_the_nesting_of_the_data():
     counts = how_often(rows, {}, 3, np.random.default_rng(1))
     found = weighed(rows, counts, 2)
     np.testing.assert_allclose(
-        found["target"].v[:, 0], np.asarray(counts["target"][2]) * weights["target"]
+        found["target"].weights[:, 0], np.asarray(counts["target"][2]) * weights["target"]
     )
-    assert [r.v.shape for r in found["background"]] == [(4, 1), (3, 1)]
+    assert [r.weights.shape for r in found["background"]] == [(4, 1), (3, 1)]
     with pytest.raises(ValueError, match=r"groups\['target'\] has shape"):
         how_often(rows, {"target": ["a"]}, 3, rng)
     with pytest.raises(ValueError, match="has one group"):
@@ -203,8 +204,10 @@ def test_intervals_hold_the_loadings_and_follow_their_components(two_programs):
     x = separable(np.random.default_rng(0), 100, two_programs)
     made, data = bj.NMF(bj.KL()), {"target": x}
     fit = bj.fit(made, data, bj.init(made, data, 2, KEY), stop=bj.Stop(1e-5, 2000))
-    one = bj.bootstrap(made, data, fit, n_resamples=40)
-    flipped = bj.bootstrap(made, data, {"basis": fit.blocks["basis"][::-1]}, n_resamples=40)
+    one = bj.inference.bootstrap(made, data, fit, n_resamples=40)
+    flipped = bj.inference.bootstrap(
+        made, data, {"basis": fit.blocks["basis"][::-1]}, n_resamples=40
+    )
     assert one.intervals.shape == (2, 8, 2) and (one.match > 0.99).all()
     assert (np.diff(one.intervals, axis=2) >= 0).all()
     inside = (one.intervals[..., 0] <= one.loadings + 0.01) & (
@@ -221,7 +224,8 @@ def test_donors_that_differ_widen_the_intervals(two_programs):
     made, data = bj.NMF(bj.KL()), {"target": x}
     fit = bj.fit(made, data, bj.init(made, data, 2, KEY), stop=bj.Stop(1e-5, 2000))
     cells, whole = (
-        bj.bootstrap(made, data, fit, groups=g, n_resamples=40) for g in (None, {"target": donors})
+        bj.inference.bootstrap(made, data, fit, groups=g, n_resamples=40)
+        for g in (None, {"target": donors})
     )
     width = lambda b: float(np.diff(b.intervals, axis=2).mean())  # noqa: E731
     assert width(whole) > 1.2 * width(cells)
@@ -237,14 +241,14 @@ def test_donors_that_differ_widen_the_intervals(two_programs):
 def test_bootstrap_says_what_is_out_of_range(planted, change, message):
     _, data, bases = planted
     with pytest.raises(ValueError, match=message):
-        bj.bootstrap(bj.NMF(), data, {"basis": bases[0]}, **change)
+        bj.inference.bootstrap(bj.NMF(), data, {"basis": bases[0]}, **change)
 
 
 def test_resamples_that_collapse_give_no_interval(counts):
     made = bj.Contrastive(1e4)
     start = bj.init(made, counts, 2, KEY)
     with pytest.raises(ValueError, match="of 20 resamples did not collapse"):
-        bj.bootstrap(made, counts, start, n_resamples=20)
+        bj.inference.bootstrap(made, counts, start, n_resamples=20)
 
 
 @pytest.mark.slow
@@ -260,7 +264,9 @@ def test_intervals_cover_the_truth_at_about_their_level(two_programs, by):
         first = {**start, "target": bj.transform(made, start, data)}
         fit = bj.fit(made, data, first, stop=bj.Stop(1e-5, 2000))
         groups = {"target": donors} if by == "donors" else None
-        found = bj.bootstrap(made, data, fit, groups=groups, n_resamples=100, level=0.9, seed=seed)
+        found = bj.inference.bootstrap(
+            made, data, fit, groups=groups, n_resamples=100, level=0.9, random_state=seed
+        )
         low, high = np.moveaxis(found.intervals, -1, 0)
         inside = (low <= two_programs) & (two_programs <= high)
         hits.append(inside[two_programs > 0].mean())

@@ -12,8 +12,8 @@ import pytest
 import scipy.sparse as sp
 
 import bcnmf_jax as bj
-from bcnmf_jax.data.tables import TableError, read_table
-from bcnmf_jax.inference.background import background_check, strata
+from bcnmf_jax.datasets.tables import TableError, read_table
+from bcnmf_jax.inference.background import background_check, split_by_stratum
 from bcnmf_jax.tl.rows import Chosen, matrix_of
 
 WIDTH, ROWS = 8, 60
@@ -111,7 +111,7 @@ def test_a_corrupt_matrix_on_disk_is_refused(what, form, tmp_path):
     rewrite(path, parts)
     # A chunk that holds the odd index; chunks before it are fine.
     with pytest.raises(ValueError, match=words) as caught:
-        bj.survey({"target": bj.source(path)}, chunk_rows=16)
+        bj.streaming.summarize({"target": bj.source(path)}, chunk_rows=16)
     assert str(path) in str(caught.value) and ": X/in" in str(caught.value)
     if form == "h5ad":
         backed = anndata.read_h5ad(path, backed="r")
@@ -136,7 +136,7 @@ def test_a_corrupt_matrix_in_memory_is_refused(what, form):
         lambda: bj.BCNMF(2).fit(made),
         lambda: bj.BCNMF(2, alpha=1.0).fit(fine, background=made),
         lambda: background_check(fine, made),
-        lambda: strata(made, np.zeros(made.shape[0])),
+        lambda: split_by_stratum(made, np.zeros(made.shape[0])),
         lambda: Chosen(matrix_of(held, None), np.delete(np.arange(made.shape[0]), 1))[:],
     ):
         with pytest.raises(ValueError, match=words):

@@ -106,7 +106,7 @@ PARAMETERS = {
     "damping": (lambda: bj.MU(damping=0.0), "damping"),
     "inner steps": (lambda: bj.MU(inner_steps=0), "inner_steps"),
     "chunk": (lambda: bj.MU(chunk=0), "chunk"),
-    "parametrisation": (lambda: bj.Optax(None, "exp"), "parametrisation"),
+    "parametrisation": (lambda: bj.solvers.Optax(None, "exp"), "parametrisation"),
     "tol": (lambda: bj.Stop(tol=-1.0), "tol"),
     "tol NaN": (lambda: bj.Stop(tol=np.nan), "tol"),
     "max_steps": (lambda: bj.Stop(max_steps=1.5), "max_steps"),
@@ -125,14 +125,14 @@ PARAMETERS = {
         "blocks",
     ),
     "alpha": (lambda: bj.Contrastive(alpha=-1.0), "alpha"),
-    "alpha NaN": (lambda: bj.SharedTarget(2, alpha=np.nan), "alpha"),
-    "shared rank": (lambda: bj.SharedTarget(0), "shared_rank"),
-    "penalised block": (lambda: bj.L1("codes", 1.0), "block"),
-    "penalty weight": (lambda: bj.L2("basis", -1.0), "weight"),
+    "alpha NaN": (lambda: bj.objectives.SharedTarget(2, alpha=np.nan), "alpha"),
+    "shared rank": (lambda: bj.objectives.SharedTarget(0), "shared_rank"),
+    "penalised block": (lambda: bj.penalties.L1("codes", 1.0), "block"),
+    "penalty weight": (lambda: bj.penalties.L2("basis", -1.0), "weight"),
     "infinite alphas": (lambda: sweep(alphas=[np.inf]), "alphas"),
     "start of a sweep": (lambda: sweep(method="pca"), "method"),
     "too few components": (
-        lambda: bj.fit(bj.SharedTarget(2), {"target": GOOD}, start()),
+        lambda: bj.fit(bj.objectives.SharedTarget(2), {"target": GOOD}, start()),
         "components",
     ),
     "infinite blocks": (
@@ -143,10 +143,13 @@ PARAMETERS = {
         lambda: bj.init(bj.Contrastive(), {"target": {"a": GOOD}}, 2, KEY),
         "structure",
     ),
-    "no modalities": (lambda: bj.init(bj.Multimodal(), {"target": GOOD}, 2, KEY), "modalities"),
+    "no modalities": (
+        lambda: bj.init(bj.objectives.Multimodal(), {"target": GOOD}, 2, KEY),
+        "modalities",
+    ),
     "list of targets": (lambda: bj.init(bj.NMF(), {"target": [GOOD, GOOD]}, 2, KEY), "list"),
     "modalities of other samples": (
-        lambda: bj.init(bj.Multimodal(), {"target": {"a": GOOD, "b": GOOD[:4]}}, 2, KEY),
+        lambda: bj.init(bj.objectives.Multimodal(), {"target": {"a": GOOD, "b": GOOD[:4]}}, 2, KEY),
         "samples",
     ),
     "weights of unknown modalities": (
@@ -186,9 +189,9 @@ def test_bad_parameter(call, words):
 
 def test_warns_of_constant_features_and_other_scales():
     same = changed(3.0, (slice(None), 0))
-    with pytest.warns(bj.ConstantFeatureWarning, match="1 of 5"):
+    with pytest.warns(bj.data.ConstantFeatureWarning, match="1 of 5"):
         bj.prepare({"target": same, "background": same})
-    with pytest.warns(bj.ScaleWarning, match="times the target"):
+    with pytest.warns(bj.data.ScaleWarning, match="times the target"):
         bj.prepare({"target": GOOD, "background": 255 * GOOD})
     with warnings.catch_warnings():
         warnings.simplefilter("error")

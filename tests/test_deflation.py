@@ -31,13 +31,13 @@ def data():
 def test_both_programs_are_found_and_the_first_stays(data, loss):
     values, own = data
     objective = bj.BackgroundFirst(background_rank=4, loss=loss)
-    two = bj.deflate(objective, values, 2, jax.random.key(0))
+    two = bj.fit_sequential(objective, values, 2, jax.random.key(0))
     w = np.asarray(two.blocks["basis"][:2])
     cosines = w @ own.T / np.linalg.norm(w, axis=1)[:, None] / np.linalg.norm(own, axis=1)
     assert np.sort(cosines.max(0))[0] > 0.9 and set(cosines.argmax(0)) == {0, 1}
     # The first of two equal programs is a blend of them, and stays so without a refit.
-    one = bj.deflate(objective, values, 1, jax.random.key(0), refit=False)
-    plain = bj.deflate(objective, values, 2, jax.random.key(0), refit=False)
+    one = bj.fit_sequential(objective, values, 1, jax.random.key(0), refit=False)
+    plain = bj.fit_sequential(objective, values, 2, jax.random.key(0), refit=False)
     np.testing.assert_allclose(
         one.blocks["basis"][0], plain.blocks["basis"][0], rtol=1e-3, atol=1e-5
     )
@@ -50,10 +50,10 @@ def test_what_is_refused():
     values = {"target": np.ones((4, 3)) + np.eye(4, 3), "background": 1 + np.eye(5, 3)}
     key, first = jax.random.key(0), bj.BackgroundFirst(background_rank=1)
     with pytest.raises(TypeError, match="a BackgroundFirst"), unchecked():
-        bj.deflate(bj.NMF(), values, 1, key)
+        bj.fit_sequential(bj.NMF(), values, 1, key)
     with pytest.raises(ValueError, match="starts must be"):
-        bj.deflate(first, values, 1, key, starts=0)
+        bj.fit_sequential(first, values, 1, key, starts=0)
     with pytest.raises(ValueError, match="rank must be"):
-        bj.deflate(first, values, 0, key)
+        bj.fit_sequential(first, values, 0, key)
     with pytest.raises(ValueError, match="background"):
-        bj.deflate(first, {"target": values["target"]}, 1, key)
+        bj.fit_sequential(first, {"target": values["target"]}, 1, key)

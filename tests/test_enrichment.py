@@ -230,7 +230,7 @@ def test_the_level_is_held():
         fit = model(objective="contrastive", alpha=1.0).fit(d.target, background=d.background)
         rows = bj.enrichment(
             fit, d.target, d.background, groups=d.groups, background_groups=d.background_groups,
-            n_permutations=39, seed=seed,
+            n_permutations=39, random_state=seed,
         ).rows  # fmt: skip
         found.append(np.mean([row["p"] <= 0.05 for row in rows]))
     assert abs(np.mean(found) - 0.05) < 3 * np.std(found) / np.sqrt(60) + 1e-9

@@ -74,7 +74,9 @@ def test_keeps_the_lowest_value_that_has_not_collapsed(sets):
     model = bj.BCNMF(**FAST, alpha=1.2).fit(X, background=Y)
     fine = model.restarts_["result"] != "collapsed"
     made = bj.Contrastive(alpha=1.2)
-    value = float(bj.game_value(made, {"target": X, "background": Y}, {"basis": model.components_}))
+    value = float(
+        bj.reduced_objective(made, {"target": X, "background": Y}, {"basis": model.components_})
+    )
     np.testing.assert_allclose(value, model.restarts_["value"][fine].min(), rtol=1e-5)
 
 
@@ -96,7 +98,7 @@ def test_order_of_components():
 
 def test_collapse_is_said(sets):
     X, Y = sets
-    with pytest.warns(bj.CollapsedWarning, match="lower alpha"):
+    with pytest.warns(bj.estimator.CollapsedWarning, match="lower alpha"):
         model = bj.BCNMF(**FAST, alpha=500.0).fit(X, background=Y)
     assert model.result_ == "collapsed"
 

@@ -94,7 +94,7 @@ def test_results_say_their_name(counts, make, word):
 def _explode():
     import optax
 
-    return bj.Optax(optax.sgd(1e30), "log")
+    return bj.solvers.Optax(optax.sgd(1e30), "log")
 
 
 def test_diagnostics_follow_their_definitions(counts):
@@ -201,7 +201,8 @@ def test_value_does_not_reward_a_bad_frozen_basis(counts):
     f = go(counts, made)
     bad = f.blocks["basis"].at[-1].set(f.blocks["basis"][-2])
     good, worse = (
-        float(bj.game_value(made, counts, {"basis": basis})) for basis in (f.blocks["basis"], bad)
+        float(bj.reduced_objective(made, counts, {"basis": basis}))
+        for basis in (f.blocks["basis"], bad)
     )
     assert 0 < good < worse
 
@@ -259,11 +260,11 @@ def test_transform_solves_the_codes(counts, loss):
 def test_game_value_needs_no_codes(counts):
     made = bj.Contrastive(alpha=0.5)
     f = go(counts, made)
-    value = float(bj.game_value(made, counts, f.blocks))
+    value = float(bj.reduced_objective(made, counts, f.blocks))
     scrambled = {**f.blocks, "target": f.blocks["target"] * 0 + 1.0}
-    assert value == float(bj.game_value(made, counts, scrambled))
+    assert value == float(bj.reduced_objective(made, counts, scrambled))
     best = {"basis": f.blocks["basis"], **bj.transform(made, f, counts)}
-    want = bj.block_costs(made, bj.prepare(counts), best)["basis"]
+    want = bj.fitting.block_costs(made, bj.prepare(counts), best)["basis"]
     np.testing.assert_allclose(value, want, rtol=1e-4)
 
 
@@ -274,7 +275,7 @@ def nmf(alpha, loss):
 SWEEPS = {
     "contrastive": (bj.Contrastive, {}),
     "nmf": (nmf, {}),
-    "shared + target": (bj.SharedTarget, {"shared_rank": 2}),
+    "shared + target": (bj.objectives.SharedTarget, {"shared_rank": 2}),
     "background first": (bj.BackgroundFirst, {"background_rank": 2}),
 }
 

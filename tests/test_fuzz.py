@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from bcnmf_jax.data.tables import TableError, read_table
+from bcnmf_jax.datasets.tables import TableError, read_table
 from bcnmf_jax.report import write
 from bcnmf_jax.report.run_forms import RunFolderError
 from experiments.config import ConfigError, load

@@ -34,8 +34,8 @@ SOLVERS = {
     "mu": bj.MU(),
     "mu ahead": bj.MU(inner_steps=5, extrapolation=0.9999),
     "hals": bj.HALS(),
-    "variable projection": bj.VarPro(),
-    "adam": bj.Optax(optax.adam(1e-1), "softplus"),
+    "variable projection": bj.solvers.VarPro(),
+    "adam": bj.solvers.Optax(optax.adam(1e-1), "softplus"),
 }
 
 
@@ -44,7 +44,7 @@ def nmf(alpha, loss):
 
 
 def combined(alpha, loss):
-    return bj.CombinedBasis(0.0, loss)
+    return bj.objectives.CombinedBasis(0.0, loss)
 
 
 MAKE = {
@@ -52,7 +52,7 @@ MAKE = {
     "combined": (combined, RANK + SHARED, {}),
     "contrastive": (bj.Contrastive, RANK + SHARED, {}),
     "background first": (bj.BackgroundFirst, RANK, {"background_rank": SHARED}),
-    "shared + target": (bj.SharedTarget, RANK, {"shared_rank": SHARED}),
+    "shared + target": (bj.objectives.SharedTarget, RANK, {"shared_rank": SHARED}),
 }
 QUICK = {
     ("background first", "frobenius"): {"default", "mu", "adam"},
@@ -113,13 +113,13 @@ def test_other_ways_to_the_same_fit():
     both = {"target": x, "background": y}
     objective = bj.BackgroundFirst(SHARED)
     for found in (
-        bj.deflate(objective, both, RANK, KEYS[0], stop=STOP),
+        bj.fit_sequential(objective, both, RANK, KEYS[0], stop=STOP),
         bj.stream(objective, both, rank=RANK, key=KEYS[0], stop=STOP, solver=bj.MU()),
     ):
         codes = np.asarray(found.blocks["target"])
         reaches("background first", found.diagnostics["x_explained"], codes)
     halves = {k: {"left": a[:, :128], "right": a[:, 128:]} for k, a in both.items()}
-    many = bj.Multimodal(ALPHA)  # of one loss, modalities side by side are one matrix
+    many = bj.objectives.Multimodal(ALPHA)  # of one loss, modalities side by side are one matrix
     found = bj.fit(many, halves, bj.init(many, halves, RANK + SHARED, KEYS[0]), stop=STOP)
     reaches("contrastive", found.diagnostics["x_explained"], found.blocks["target"])
 

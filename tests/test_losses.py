@@ -37,10 +37,10 @@ def weights(kind, seed):
 def test_split_is_the_gradient(loss, kind, seed):
     (x, h, w), v = chunk(seed), weights(kind, seed)
     by_codes, by_basis = jax.grad(loss.value, argnums=(1, 2))(x, h, w, v)
-    codes = loss.code_split(x, w, v)(h)
-    basis = loss.basis_split(loss.stats(x, h, w, v), w)
+    codes = loss.code_gradient(x, w, v)(h)
+    basis = loss.basis_gradient(loss.statistics(x, h, w, v), w)
     for split, want in ((codes, by_codes), (basis, by_basis)):
-        assert (split.pos >= 0).all() and (split.neg >= 0).all()
+        assert (split.positive >= 0).all() and (split.negative >= 0).all()
         np.testing.assert_allclose(
             jnp.broadcast_to(split.grad, want.shape), want, atol=1e-9 * float(abs(want).max())
         )
@@ -55,8 +55,8 @@ def test_adds_over_rows(loss, seed):
     np.testing.assert_allclose(
         loss.value(x, h, w), sum(loss.value(a, b, w) for a, b in parts), rtol=1e-10
     )
-    one, two = (loss.stats(a, b, w) for a, b in parts)
-    whole = loss.stats(x, h, w)
+    one, two = (loss.statistics(a, b, w) for a, b in parts)
+    whole = loss.statistics(x, h, w)
     for a, b, c in zip(*map(jax.tree.leaves, (whole, one, two)), strict=True):
         np.testing.assert_allclose(a, b + c, rtol=1e-10)
 
@@ -81,8 +81,8 @@ def test_smallest_where_the_reconstruction_is_exact(loss):
 def test_keeps_single_precision(loss):
     x, h, w = chunk(3, dtype=jnp.float32)
     assert loss.value(x, h, w).dtype == jnp.float32
-    stats = loss.stats(x, h, w)
-    found = (loss.code_split(x, w)(h), loss.basis_split(stats, w), stats)
+    stats = loss.statistics(x, h, w)
+    found = (loss.code_gradient(x, w)(h), loss.basis_gradient(stats, w), stats)
     assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype("float32")}
 
 
@@ -141,6 +141,6 @@ def test_of_some_features(loss):
 
 def test_a_dispersion_per_feature_of_other_features():
     x, h, w = chunk(0)
-    for call in (bj.NegativeBinomial(np.ones(5)).value, bj.NegativeBinomial(np.ones(5)).stats):
+    for call in (bj.NegativeBinomial(np.ones(5)).value, bj.NegativeBinomial(np.ones(5)).statistics):
         with pytest.raises(ValueError, match="5 values for 7 features; give one"):
             call(x, h, w)

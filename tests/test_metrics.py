@@ -79,7 +79,7 @@ def test_component_auc_is_that_of_scikit_learn(classes):
             per_class.append(max(max(a, 1 - a) for a in areas))
         return np.mean(per_class)
 
-    found = metrics.component_auc(codes, labels, seed=3, permutations=7)
+    found = metrics.component_auc(codes, labels, random_state=3, permutations=7)
     draws = np.random.default_rng(3)
     chance = [best(draws.permutation(labels)) for _ in range(7)]
     assert len(np.unique(codes)) < codes.size / 2  # ties were tested
@@ -115,7 +115,7 @@ def test_logistic_auc_is_that_of_scikit_learn(classes):
         return np.mean([roc_auc_score(y == c, values[:, c]) for c in range(classes)])
 
     expected = cross_val_score(model, primary, labels, cv=folds, scoring=macro).mean()
-    found = metrics.logistic_auc(codes, labels, seed=2)
+    found = metrics.logistic_auc(codes, labels, random_state=2)
     assert_allclose(found["auc_logistic"], expected, atol=1e-10)
     assert found["auc_logistic_note"] == "" and 0.6 < expected < 0.99
 

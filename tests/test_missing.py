@@ -31,7 +31,7 @@ def test_the_mask_of_a_masked_array_is_used(fill):
     found = bj.prepare({"target": masked(fill), "background": Y})
     same(found, bj.prepare({"target": X, "background": Y}, mask={"target": ~HIDDEN}))
     nothing = bj.prepare({"target": np.ma.masked_array(X), "background": Y})
-    assert nothing["target"].v is None
+    assert nothing["target"].weights is None
 
 
 def test_it_joins_other_masks_and_weights():
@@ -44,10 +44,10 @@ def test_it_joins_other_masks_and_weights():
 
 def test_it_is_used_in_lists_and_modalities():
     listed = bj.prepare({"target": Y, "background": [Y, masked()]})
-    same(listed["background"][1].v, (~HIDDEN).astype("float32"))
+    same(listed["background"][1].weights, (~HIDDEN).astype("float32"))
     both = bj.prepare({"target": {"rna": masked(), "protein": X}})["target"]
-    same(both["rna"].v, (~HIDDEN).astype("float32"))
-    assert both["protein"].v is None
+    same(both["rna"].weights, (~HIDDEN).astype("float32"))
+    assert both["protein"].weights is None
 
 
 def test_fits_and_codes_with_masked_arrays():
@@ -193,8 +193,10 @@ def test_starts_contrasts_and_surveys_are_copies():
     made = bj.Contrastive(alphas)
     stop = bj.Stop(max_steps=0)
     start = {"basis": basis, "target": codes}
-    found = bj.fit(bj.NMF(penalties=(bj.L1("basis", 0.0),)), {"target": X}, start, stop=stop)
-    surveyed = bj.survey({"target": X.astype("float32")}, {"target": weights})
+    found = bj.fit(
+        bj.NMF(penalties=(bj.penalties.L1("basis", 0.0),)), {"target": X}, start, stop=stop
+    )
+    surveyed = bj.streaming.summarize({"target": X.astype("float32")}, {"target": weights})
     for a in (basis, codes, alphas, weights):
         a[...] = 7
     np.testing.assert_allclose(found.blocks["basis"], 1 / 6, rtol=1e-6)

@@ -102,10 +102,12 @@ LATER = {
 }  # fmt: skip
 WARNED = {
     "constant features": (lambda: fit(X * (np.arange(20) > 2), Y * (np.arange(20) > 2)),
-                          bj.ConstantFeatureWarning, "3 of 20 features .. can be dropped"),
-    "another scale": (lambda: fit(X, Y * 100), bj.ScaleWarning, "times the target's .. one scale"),
+                          bj.data.ConstantFeatureWarning, "3 of 20 features .. can be dropped"),
+    "another scale": (lambda: fit(X, Y * 100), bj.data.ScaleWarning,
+                      "times the target's .. one scale"),
     "no share of the target": (lambda: fit(X, X[:30] + 1e-6 * Y, alpha=1e6, max_iter=100),
-                               bj.CollapsedWarning, "collapsed .. lower alpha .. background_first"),
+                               bj.estimator.CollapsedWarning,
+                               "collapsed .. lower alpha .. background_first"),
 }  # fmt: skip
 CORE = {
     "no dictionary": (lambda: bj.prepare(X), TypeError, "data must be a dictionary .. ndarray"),

@@ -68,7 +68,7 @@ def test_comes_back_as_it_was(sets, model, tmp_path):
     X, _ = sets
     row = {"objective": "nmf", "alpha": 0.0, "gain": np.float32(0.25), "certain": float("nan")}
     model = copy(model)
-    model.selection_ = bj.Selection("no power", ("why",), "nmf", 0.0, 2, 3, (row,), ())
+    model.selection_ = bj.inference.Selection("no power", ("why",), "nmf", 0.0, 2, 3, (row,), ())
     model.save(str(tmp_path / "there" / "model"))
     found = bj.load(tmp_path / "there" / "model")
     assert type(found) is bj.BCNMF and set(vars(found)) == set(vars(model))

@@ -55,7 +55,7 @@ def test_it_is_the_fit_of_the_core(mdata):
     dense = {"rna": mdata["rna"].X.toarray(), "protein": mdata["protein"].X}
     sets = {k: {q: a[mdata.obs["stim"] == v] for q, a in dense.items()}
             for k, v in (("target", "yes"), ("background", "no"))}  # fmt: skip
-    made = bj.Multimodal(alpha=0.3)
+    made = bj.objectives.Multimodal(alpha=0.3)
     start = bj.init(made, sets, 2, jax.random.fold_in(jax.random.key(0), 0))
     found = bj.fit(made, sets, start, stop=bj.Stop(1e-4, 500))
     for q, adata in mdata.mod.items():

@@ -15,15 +15,15 @@ DATA = {"target": RNG.gamma(1, 1, (12, 6)), "background": RNG.gamma(1, 1, (10, 6
 KEY = jax.random.key(0)
 HELD = {
     "Contrastive(alpha)": (bj.Contrastive, "alpha"),
-    "Multimodal(alpha)": (bj.Multimodal, "alpha"),
-    "SharedTarget(alpha)": (lambda a: bj.SharedTarget(2, a), "alpha"),
+    "Multimodal(alpha)": (bj.objectives.Multimodal, "alpha"),
+    "SharedTarget(alpha)": (lambda a: bj.objectives.SharedTarget(2, a), "alpha"),
     "BackgroundFirst(alpha)": (lambda a: bj.BackgroundFirst(2, a), "alpha"),
-    "CombinedBasis(overlap)": (bj.CombinedBasis, "overlap"),
+    "CombinedBasis(overlap)": (bj.objectives.CombinedBasis, "overlap"),
     "Beta(b)": (bj.Beta, "b"),
     "NegativeBinomial(dispersion)": (bj.NegativeBinomial, "dispersion"),
-    "L1(weight)": (lambda a: bj.L1("basis", a), "weight"),
-    "L2(weight)": (lambda a: bj.L2("target", a), "weight"),
-    "Overlap(weight)": (bj.Overlap, "weight"),
+    "L1(weight)": (lambda a: bj.penalties.L1("basis", a), "weight"),
+    "L2(weight)": (lambda a: bj.penalties.L2("target", a), "weight"),
+    "Overlap(weight)": (bj.penalties.Overlap, "weight"),
     "Stop(tol)": (bj.Stop, "tol"),
 }
 
@@ -39,8 +39,10 @@ def test_numbers_are_held_in_full_precision(make, name):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: bj.Contrastive(0.1, bj.Beta(1.1), (bj.L1("target", 0.3), bj.L2("basis", 0.7))),
-        lambda: bj.SharedTarget(2, 0.1, bj.NegativeBinomial(0.3)),
+        lambda: bj.Contrastive(
+            0.1, bj.Beta(1.1), (bj.penalties.L1("target", 0.3), bj.penalties.L2("basis", 0.7))
+        ),
+        lambda: bj.objectives.SharedTarget(2, 0.1, bj.NegativeBinomial(0.3)),
         lambda: bj.BackgroundFirst(2, 0.1),
     ],
 )
@@ -49,7 +51,7 @@ def test_where_an_objective_is_built_does_not_matter(make):
     with jax.enable_x64(True):
         inside = make()
         blocks = bj.init(outside, DATA, 2, KEY)
-        one, other = (bj.block_costs(o, DATA, blocks) for o in (outside, inside))
+        one, other = (bj.fitting.block_costs(o, DATA, blocks) for o in (outside, inside))
         assert blocks["basis"].dtype == np.float64
         jax.tree.map(np.testing.assert_array_equal, one, other)
     assert bj.init(outside, DATA, 2, KEY)["basis"].dtype == np.float32
@@ -57,7 +59,7 @@ def test_where_an_objective_is_built_does_not_matter(make):
 
 def test_other_values_compile_nothing(compilations):
     def go(alpha, b, tol, steps):
-        made = bj.Contrastive(alpha, bj.Beta(b), (bj.L1("target", alpha),))
+        made = bj.Contrastive(alpha, bj.Beta(b), (bj.penalties.L1("target", alpha),))
         start = bj.init(made, DATA, 2, KEY)
         bj.fit(made, DATA, start, stop=bj.Stop(tol, steps))
 
@@ -73,7 +75,7 @@ def test_objectives_are_arguments_of_transformations():
     rows = bj.prepare(DATA)
 
     def cost(objective):
-        return bj.block_costs(objective, rows, blocks)["basis"]
+        return bj.fitting.block_costs(objective, rows, blocks)["basis"]
 
     alphas = np.array([0.1, 0.5, 2.0])
     each = np.array([float(cost(bj.Contrastive(a))) for a in alphas])
@@ -99,17 +101,20 @@ OUT_OF_RANGE = {
     "true steps": (lambda: bj.Stop(max_steps=True), r"Stop\(max_steps\)"),
     "inner steps": (lambda: bj.MU(inner_steps=1.5), r"MU\(inner_steps\)"),
     "chunk": (lambda: bj.HALS(chunk=2.5), r"HALS\(chunk\)"),
-    "chunk of a gradient": (lambda: bj.Optax(None, chunk=0.5), r"Optax\(chunk\)"),
-    "memory": (lambda: bj.VarPro(memory=1.5), r"VarPro\(memory\)"),
+    "chunk of a gradient": (lambda: bj.solvers.Optax(None, chunk=0.5), r"Optax\(chunk\)"),
+    "memory": (lambda: bj.solvers.VarPro(memory=1.5), r"VarPro\(memory\)"),
     "rank": (lambda: bj.init(bj.NMF(), DATA, 2**40, KEY), "rank"),
-    "shared rank": (lambda: bj.SharedTarget(1.0), "shared_rank"),
+    "shared rank": (lambda: bj.objectives.SharedTarget(1.0), "shared_rank"),
     "batch": (lambda: sweep(batch_size=1.5), "batch_size"),
     "ranks": (lambda: sweep(ranks=[2, True]), r"ranks\[1\]"),
-    "seed of a choice": (lambda: bj.select(DATA, seed=2**70), "seed.*0 to 4294967295"),
+    "seed of a choice": (
+        lambda: bj.select(DATA, random_state=2**70),
+        "random_state.*0 to 4294967295",
+    ),
     "ranks of a choice": (lambda: bj.select(DATA, ranks=[1, True]), r"ranks\[1\]"),
-    "seed of a check": (lambda: background_check(*DATA.values(), seed=-1), "seed"),
+    "seed of a check": (lambda: background_check(*DATA.values(), random_state=-1), "random_state"),
     "seed of resamples": (
-        lambda: bj.bootstrap(bj.NMF(), DATA, {}, seed=2**32),
+        lambda: bj.inference.bootstrap(bj.NMF(), DATA, {}, random_state=2**32),
         "seed.*found 4294967296",
     ),
     "seed of a simulation": (lambda: bj.datasets.beta_simulation(seed=2.5), "seed"),
@@ -138,7 +143,9 @@ def test_integers_of_every_kind(value):
     assert type(check_integer(value, "count")) is int
 
 
-@pytest.mark.parametrize("penalties", ["a", bj.L1("basis", 1.0), [bj.L1("basis", 1.0)], (0.5,)])
+@pytest.mark.parametrize(
+    "penalties", ["a", bj.penalties.L1("basis", 1.0), [bj.penalties.L1("basis", 1.0)], (0.5,)]
+)
 def test_penalties_are_a_tuple_of_penalties(penalties):
     with unchecked(), pytest.raises(TypeError, match="penalties must be a tuple"):
         bj.Contrastive(penalties=penalties)

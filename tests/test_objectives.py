@@ -135,7 +135,7 @@ def test_shared_target_is_bounded_by_zero(loss):
     for alpha in (1.0, 50.0):
         made, data, blocks = contracts.problem(row, loss, alpha=alpha)
         f = bj.fit(made, data, blocks, stop=bj.Stop(tol=0.0, max_steps=300))
-        assert float(bj.game_value(made, data, f.blocks)) > -1e-3
+        assert float(bj.reduced_objective(made, data, f.blocks)) > -1e-3
 
 
 @main_loss
@@ -148,7 +148,9 @@ def test_background_first_freezes_a_basis_of_the_background(loss):
     alone = {"target": data["background"]}
     plain = bj.fit(bj.NMF(loss), alone, bj.init(bj.NMF(loss), alone, 2, jax.random.key(5)))
     read = bj.transform(bj.NMF(loss), {"basis": blocks["basis"][-2:]}, alone)
-    frozen = bj.block_costs(bj.NMF(loss), alone, {"basis": blocks["basis"][-2:], "target": read})
+    frozen = bj.fitting.block_costs(
+        bj.NMF(loss), alone, {"basis": blocks["basis"][-2:], "target": read}
+    )
     assert float(frozen["target"]) < 1.05 * float(plain.costs["target"])
 
 
@@ -181,6 +183,6 @@ def test_overlap_cannot_be_escaped_by_scaling():
     shrunk = {k: jax.tree.map(lambda a, f=f: a * f, v)
               for (k, v), f in zip(start.items(), (1e-3, 1e3, 1e3), strict=True)}  # fmt: skip
     for normalised, moves in ((True, False), (False, True)):
-        made = bj.CombinedBasis(5.0, normalised=normalised)
-        a, b = (float(bj.block_costs(made, data, s)["basis"]) for s in (start, shrunk))
+        made = bj.objectives.CombinedBasis(5.0, normalised=normalised)
+        a, b = (float(bj.fitting.block_costs(made, data, s)["basis"]) for s in (start, shrunk))
         assert (abs(a - b) > 1e-3 * abs(a)) == moves

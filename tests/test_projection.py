@@ -30,7 +30,7 @@ def programs(rng, n, m, shared=3, own=2, features=30):
 OBJECTIVES = {
     "contrast, squared error": lambda alpha: bj.Contrastive(alpha),
     "background first, KL": lambda alpha: bj.BackgroundFirst(2, alpha, bj.KL()),
-    "shared + target, KL": lambda alpha: bj.SharedTarget(2, alpha, bj.KL()),
+    "shared + target, KL": lambda alpha: bj.objectives.SharedTarget(2, alpha, bj.KL()),
 }
 each_objective = pytest.mark.parametrize("make", OBJECTIVES.values(), ids=OBJECTIVES.keys())
 
@@ -97,7 +97,7 @@ def test_what_bends_downwards_is_not_learnt_from():
 @pytest.mark.parametrize("alpha", [0.3, 1.4])
 def test_every_step_lowers_the_value(x64, make, alpha):
     data = bj.prepare(programs(np.random.default_rng(1), 50, 40))
-    made, solver = make(jnp.asarray(alpha)), bj.VarPro()
+    made, solver = make(jnp.asarray(alpha)), bj.solvers.VarPro()
     blocks = bj.init(made, data, 3, KEY)
     state, passed = solver.init(made, data, blocks), []
     step = eqx.filter_jit(solver.step)
@@ -120,8 +120,10 @@ def test_the_value_is_that_of_the_game(x64):
     data = bj.prepare(programs(np.random.default_rng(1), 50, 40))
     made, stop = bj.Contrastive(1.4), bj.Stop(1e-12, 3000)
     start = bj.init(made, data, 3, KEY)
-    fits = [bj.fit(made, data, start, solver=bj.VarPro(), stop=bj.Stop(0.0, n)) for n in STEPS]
-    values = np.array([float(bj.game_value(made, data, f.blocks, stop=stop)) for f in fits])
+    fits = [
+        bj.fit(made, data, start, solver=bj.solvers.VarPro(), stop=bj.Stop(0.0, n)) for n in STEPS
+    ]
+    values = np.array([float(bj.reduced_objective(made, data, f.blocks, stop=stop)) for f in fits])
     assert (np.diff(values) <= 1e-9 * abs(values[0])).all() and values[-1] < values[0]
-    ends = [float(bj.block_costs(made, data, f.blocks)["basis"]) for f in fits[-3:]]
+    ends = [float(bj.fitting.block_costs(made, data, f.blocks)["basis"]) for f in fits[-3:]]
     np.testing.assert_allclose(ends, values[-3:], rtol=1e-9)

@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 import bcnmf_jax as bj
 from bcnmf_jax.data.sources import Reader, Stacked
-from bcnmf_jax.data.tables.files import _single
+from bcnmf_jax.datasets.tables.files import _single
 from bcnmf_jax.tl.rows import Chosen
 
 
@@ -64,11 +64,11 @@ def test_every_source_gives_the_same_rows(holed, tmp_path):
     counts = bj.source(found["AnnData"], layer="counts")
     np.testing.assert_array_equal(counts[:5], X[:5])
     with pytest.raises(ValueError, match="stored by columns"):
-        bj.BackedRows(tmp_path / "s.h5ad", layer="counts")
+        bj.streaming.BackedRows(tmp_path / "s.h5ad", layer="counts")
     with pytest.raises(KeyError, match="counts"):
-        bj.BackedRows(tmp_path / "s.h5ad", layer="raw")
+        bj.streaming.BackedRows(tmp_path / "s.h5ad", layer="raw")
     with pytest.raises(FileNotFoundError, match=r"none\.h5ad"):
-        bj.BackedRows(tmp_path / "none.h5ad")
+        bj.streaming.BackedRows(tmp_path / "none.h5ad")
     with pytest.raises(TypeError, match="layer"):
         bj.source(X, layer="counts")
 
@@ -117,7 +117,7 @@ def test_reading_errors_reach_the_caller(holed):
             return holed["target"][rows]
 
     with pytest.raises(OSError, match="disk on fire"):
-        bj.survey({"target": Broken()}, chunk_rows=8)
+        bj.streaming.summarize({"target": Broken()}, chunk_rows=8)
 
 
 @pytest.mark.filterwarnings("ignore:.*zarr.*", "ignore:not converged", "ignore:X does not have")

@@ -29,7 +29,7 @@ def close(a, b, tol=2e-3):
 OBJECTIVES = {
     "contrastive": bj.Contrastive(0.5),
     "background first, KL": bj.BackgroundFirst(2, 0.5, bj.KL()),
-    "shared + target, beta": bj.SharedTarget(2, 0.0, bj.Beta(1.5)),
+    "shared + target, beta": bj.objectives.SharedTarget(2, 0.0, bj.Beta(1.5)),
 }
 
 
@@ -59,7 +59,7 @@ def test_chunks_in_streams(plain, factor):
     )
     close(other.blocks["basis"], one.blocks["basis"])
     close(np.float64(other.blocks["target"]) / factor, one.blocks["target"])
-    read = bj.stream_transform(objective, other, {"target": times(plain, factor)["target"]})
+    read = bj.streaming.transform(objective, other, {"target": times(plain, factor)["target"]})
     close(np.float64(read) / factor, one.blocks["target"], 0.1)
 
 
@@ -90,7 +90,7 @@ def test_a_sweep_and_components_in_turn(plain):
             swept.append(
                 bj.sweep(bj.Contrastive, data, alphas=[0.5], ranks=[2], keys=keys, stop=stop)
             )
-            turned.append(bj.deflate(bj.BackgroundFirst(2), data, 2, KEY, stop=stop))
+            turned.append(bj.fit_sequential(bj.BackgroundFirst(2), data, 2, KEY, stop=stop))
         for one, other in (swept, turned):
             close(other.blocks["basis"], one.blocks["basis"])
             close(np.float64(other.blocks["target"]) / factor, one.blocks["target"])
@@ -118,13 +118,21 @@ def test_the_best_restart_is_the_same(plain, how):
 
 def test_costs_and_consensus_in_units_of_the_data(plain):
     keys, stop = jax.random.split(KEY, 4), bj.Stop(tol=0.0, max_steps=20)
-    objective, found = bj.SharedTarget(2, 0.3), []
+    objective, found = bj.objectives.SharedTarget(2, 0.3), []
     for factor in (1.0, 1e-20):
         data = times(plain, factor)
         fits = bj.sweep(
-            bj.SharedTarget, data, alphas=[0.3], ranks=[2], keys=keys, stop=stop, shared_rank=2
+            bj.objectives.SharedTarget,
+            data,
+            alphas=[0.3],
+            ranks=[2],
+            keys=keys,
+            stop=stop,
+            shared_rank=2,
         )
-        found.append((fits, bj.consensus(objective, data, fits, n_components=2, density=2.0)))
+        found.append(
+            (fits, bj.inference.consensus(objective, data, fits, n_components=2, density=2.0))
+        )
     (one, agreed), (other, again) = found
     np.testing.assert_allclose(other.costs["basis"] * 1e40, one.costs["basis"], rtol=1e-2)
     np.testing.assert_allclose(other.trace["cost"] * 1e40, one.trace["cost"], rtol=1e-2)
@@ -150,7 +158,10 @@ def test_double_precision_holds_more(x64, plain):
 
 
 def test_a_penalty_does_not_fit_data_of_another_world(plain):
-    objective, data = bj.Contrastive(0.5, penalties=(bj.L2("basis", 0.1),)), times(plain, 1e18)
+    objective, data = (
+        bj.Contrastive(0.5, penalties=(bj.penalties.L2("basis", 0.1),)),
+        times(plain, 1e18),
+    )
     with pytest.raises(ValueError, match="scale of their own"):
         bj.init(objective, data, 2, KEY)
 
@@ -158,8 +169,8 @@ def test_a_penalty_does_not_fit_data_of_another_world(plain):
 def test_what_has_a_scale_of_its_own_stays(plain):
     for objective in (
         bj.Contrastive(0.5, bj.NegativeBinomial(0.3)),
-        bj.Contrastive(0.5, penalties=(bj.L2("basis", 0.1),)),
-        bj.CombinedBasis(1.0),
+        bj.Contrastive(0.5, penalties=(bj.penalties.L2("basis", 0.1),)),
+        bj.objectives.CombinedBasis(1.0),
     ):
         assert objective.degree is None
     assert (

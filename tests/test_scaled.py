@@ -60,7 +60,7 @@ def test_an_empty_sample_is_no_sign_of_another_scale(scaler):
 
 def test_sparse_data_read_chunk_by_chunk():
     x, y = (sp.csr_matrix(np.floor(a)) for a in KINDS["gamma"])
-    scaler, read = MaxAbsScaler().fit(x), bj.survey
+    scaler, read = MaxAbsScaler().fit(x), bj.streaming.summarize
     sources = [bj.source(a) for a in (scaler.transform(x), y, scaler.transform(y))]
     assert "every feature has the same largest value" in warned(*sources[:2], read)[0]
     assert warned(sources[0], sources[2], read) == []

@@ -82,7 +82,7 @@ def test_quick_looks_are_joined(rows, monkeypatch):
 def test_components_in_turn_are_listened_to(rows, eager):
     heard, objective = [], bj.BackgroundFirst(2)
     args = objective, rows, 2, jax.random.key(0)
-    alone = bj.deflate(*args, stop=STOP)
-    same(alone, bj.deflate(*args, stop=STOP, progress=heard.append))
+    alone = bj.fit_sequential(*args, stop=STOP)
+    same(alone, bj.fit_sequential(*args, stop=STOP, on_progress=heard.append))
     assert heard == sorted(heard) and len(heard) == 3 * 9 and 0.9 < heard[-1] < 1
     assert int(alone.steps) == 3 * 95

@@ -9,7 +9,7 @@ import pytest
 import bcnmf_jax as bj
 from bcnmf_jax.inference.selection import Selection, rule
 from bcnmf_jax.inference.selection.folds import TooFewError, folds, held_out_ratio
-from bcnmf_jax.inference.selection.heldout import by_worth
+from bcnmf_jax.inference.selection.heldout import order_by_heldout_gain
 from bcnmf_jax.inference.selection.select import stability
 from bcnmf_jax.inference.selection.thinning import counts_of
 
@@ -73,7 +73,7 @@ def test_components_are_ordered_by_what_they_are_worth_on_held_out_rows(loss):
     basis = np.kron(np.eye(4), np.ones((1, 6))).astype("float32")
     usage = rng.gamma(2, 1, (50, 4)) * [3.0, 0.0, 9.0, 1.0]  # the second is not in these rows
     test = bj.prepare({"target": rng.poisson(usage @ basis).astype("float32")})["target"]
-    found = by_worth(loss, test, jnp.asarray(basis[:3]), jnp.asarray(basis[3:]))
+    found = order_by_heldout_gain(loss, test, jnp.asarray(basis[:3]), jnp.asarray(basis[3:]))
     np.testing.assert_array_equal(found, basis[[2, 0, 1]])
 
 
@@ -149,7 +149,7 @@ def programs():
 def choose(data, **more):
     said = []
     found = bj.select(
-        data, ranks=(1, 2, 3), background_ranks=(2, 3, 5), splits=4, progress=said.append, **more
+        data, ranks=(1, 2, 3), background_ranks=(2, 3, 5), splits=4, on_progress=said.append, **more
     )
     assert said[0] == 0 and said[-1] == 1 and said == sorted(said)
     return found
@@ -249,13 +249,15 @@ def test_transitions_are_the_ratios_of_usage():
     usage = np.eye(2)[rng.integers(0, 2, 300)] * rng.gamma(4, 1, (300, 1))
     y = usage @ programs
     x = usage * [0.5, 2.0] @ programs
-    found = bj.transitions({"target": x, "background": y}, background_rank=2)
+    found = bj.inference.critical_alphas({"target": x, "background": y}, background_rank=2)
     np.testing.assert_allclose(found.alphas, [0.25, 4.0], rtol=0.05)
-    assert found.safe == found.alphas[1]
+    assert found.largest == found.alphas[1]
     np.testing.assert_allclose(found.shares.sum(), 1, rtol=1e-5)
-    scaled = bj.transitions({"target": 3 * x, "background": y}, background_rank=2)
+    scaled = bj.inference.critical_alphas({"target": 3 * x, "background": y}, background_rank=2)
     np.testing.assert_allclose(scaled.alphas, 9 * found.alphas, rtol=1e-2)
-    first = bj.transitions({"target": x, "background": y}, background_rank=2, loss=bj.KL())
+    first = bj.inference.critical_alphas(
+        {"target": x, "background": y}, background_rank=2, loss=bj.KL()
+    )
     np.testing.assert_allclose(first.alphas, [0.5, 2.0], rtol=0.05)
 
 

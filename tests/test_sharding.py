@@ -19,6 +19,7 @@ import pytest
 import bcnmf_jax as bj
 from bcnmf_jax.fitting.devices import place_blocks
 from bcnmf_jax.fitting.loop import run
+from bcnmf_jax.model.penalties import L1, L2
 
 KEY = jax.random.key(0)
 STEPS = bj.Stop(0.0, 50)
@@ -27,7 +28,7 @@ LOSSES = {"frobenius": bj.Frobenius(), "kl": bj.KL()}
 MAKES = {
     "nmf": lambda loss: bj.NMF(loss),
     "contrastive": lambda loss: bj.Contrastive(0.5, loss),
-    "shared": lambda loss: bj.SharedTarget(2, 0.5, loss),
+    "shared": lambda loss: bj.objectives.SharedTarget(2, 0.5, loss),
     "first": lambda loss: bj.BackgroundFirst(2, 0.5, loss),
 }
 CLIPPED = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-2, weight_decay=0.5))
@@ -61,7 +62,7 @@ def fits(objective, devices, solver=None, **options):
     alone = bj.fit(objective, data(), start, solver=solver, stop=STEPS, **options)
     found = 0.0
     for count in devices:
-        mesh = bj.row_mesh(jax.devices()[:count])
+        mesh = bj.fitting.row_mesh(jax.devices()[:count])
         spread = bj.init(objective, data(), 3, KEY, mesh=mesh, **options)
         fit = bj.fit(objective, data(), start, solver=solver, stop=STEPS, mesh=mesh, **options)
         error = max(apart(spread, start), apart(parts(fit), parts(alone)))
@@ -74,20 +75,20 @@ def sweeps(make, loss, restarts, **options):
     """Difference of a sweep of an odd number of restarts."""
     options |= {"alphas": [0.2, 0.5], "ranks": [2, 3], "keys": jax.random.split(KEY, 5)}
     options |= {"loss": loss, "stop": bj.Stop(1e-3, 60)}
-    mesh = bj.row_mesh(restarts=restarts)
+    mesh = bj.fitting.row_mesh(restarts=restarts)
     alone = bj.sweep(make, data(), **options)
     return apart(parts(bj.sweep(make, data(), mesh=mesh, **options)), parts(alone))
 
 
 def once(loss):
     """Data placed once for several fits, values of the game over devices; no rows move."""
-    mesh, objective = bj.row_mesh(), MAKES["contrastive"](loss)
-    rows = bj.shard(data(), mesh)
+    mesh, objective = bj.fitting.row_mesh(), MAKES["contrastive"](loss)
+    rows = bj.fitting.shard(data(), mesh)
     start = bj.init(objective, data(), 3, KEY)
     alone = bj.fit(objective, data(), start, stop=STEPS)
     fit = bj.fit(objective, rows, start, stop=STEPS, mesh=mesh)
     with jax.set_mesh(mesh):
-        value = bj.game_value(objective, rows, fit.blocks)
+        value = bj.reduced_objective(objective, rows, fit.blocks)
     placed = place_blocks(objective.terms(rows), start, mesh)
     with jax.set_mesh(mesh):
         lowered = eqx.filter_jit(run).lower(objective, rows, placed, bj.MU(), STEPS, STEPS.looks)
@@ -96,7 +97,7 @@ def once(loss):
     assert not any(f" {moves}(" in text for moves in ("all-gather", "all-to-all"))
     return max(
         apart(parts(fit), parts(alone)),
-        apart(value, bj.game_value(objective, data(), alone.blocks)),
+        apart(value, bj.reduced_objective(objective, data(), alone.blocks)),
     )
 
 
@@ -125,16 +126,16 @@ MORE = {
         for loss in LOSSES
     },
     "clipped, softplus": lambda: fits(
-        MAKES["contrastive"](LOSSES["kl"]), [8], bj.Optax(CLIPPED, "softplus")
+        MAKES["contrastive"](LOSSES["kl"]), [8], bj.solvers.Optax(CLIPPED, "softplus")
     ),
     "placed once": lambda: once(LOSSES["kl"]),
     "clipped, projected": lambda: fits(
-        MAKES["contrastive"](LOSSES["kl"]), [8], bj.Optax(CLIPPED)
+        MAKES["contrastive"](LOSSES["kl"]), [8], bj.solvers.Optax(CLIPPED)
     ),
     "penalised adam": lambda: fits(
-        bj.Contrastive(0.5, bj.KL(), (bj.L1("target", 0.3), bj.L2("background", 0.1))),
+        bj.Contrastive(0.5, bj.KL(), (L1("target", 0.3), L2("background", 0.1))),
         [8],
-        bj.Optax(optax.adam(1e-2), "softplus"),
+        bj.solvers.Optax(optax.adam(1e-2), "softplus"),
     ),
     "small chunks": lambda: fits(
         MAKES["shared"](LOSSES["kl"]), [8], bj.MU(chunk=2, inner_steps=2)
@@ -151,7 +152,7 @@ MORE = {
 
 def main(names):
     if names == ["--mesh"]:  # errors of a mesh that only several devices can show
-        return print(_message(lambda: bj.row_mesh(restarts=3)))
+        return print(_message(lambda: bj.fitting.row_mesh(restarts=3)))
     print(json.dumps({name: (QUICK | MORE)[name]() for name in names}))
 
 
@@ -197,13 +198,15 @@ def _message(call):
 def test_errors_say_what_is_wrong(counts):
     said = start(["--mesh"])
     assert "restarts must divide the number of devices of a process, 8; found 3" in said
-    assert "restarts must be an integer" in _message(lambda: bj.row_mesh(restarts=0))
-    assert "found {}" in _message(lambda: bj.row_mesh([]))
+    assert "restarts must be an integer" in _message(lambda: bj.fitting.row_mesh(restarts=0))
+    assert "found {}" in _message(lambda: bj.fitting.row_mesh([]))
     other = jax.make_mesh((1,), ("rows",))
-    assert "mesh must come from bcnmf_jax.row_mesh" in _message(lambda: bj.shard(counts, other))
+    assert "mesh must come from bcnmf_jax.row_mesh" in _message(
+        lambda: bj.fitting.shard(counts, other)
+    )
     short = bj.init(bj.NMF(), counts, 2, KEY)
     short["target"] = short["target"][:-1]
-    said = _message(lambda: bj.fit(bj.NMF(), counts, short, mesh=bj.row_mesh()))
+    said = _message(lambda: bj.fit(bj.NMF(), counts, short, mesh=bj.fitting.row_mesh()))
     assert "blocks['target'] has shape (39, 2), the data ask for (40, 2)" in said
 
 

@@ -10,7 +10,7 @@ from sklearn.decomposition import NMF as SklearnNMF
 import bcnmf_jax as bj
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.model.costs import costs
-from bcnmf_jax.model.gradients import basis_split
+from bcnmf_jax.model.gradients import basis_gradient
 from bcnmf_jax.model.terms import Term
 from bcnmf_jax.solvers.default import default_solver
 from bcnmf_jax.streaming.parts import DataSets
@@ -55,7 +55,7 @@ def test_the_default_is_faster_than_plain_updates(x64, name):
     made, data = row.make(0.2, bj.Frobenius()), row.data(np.random.default_rng(3))
     start = bj.init(made, data, 3, KEY)
     values = {
-        steps: float(bj.game_value(made, data, bj.fit(made, data, start, solver=solver,
+        steps: float(bj.reduced_objective(made, data, bj.fit(made, data, start, solver=solver,
                      stop=bj.Stop(tol=0.0, max_steps=steps)).blocks))
         for steps, solver in ((30, None), (90, bj.MU()))
     }  # fmt: skip
@@ -103,10 +103,10 @@ def test_what_is_remembered_holds_at_the_basis_it_was_taken_at(x64, loss, pays):
     x, h, w = (jnp.asarray(rng.gamma(1, 1, s) + 0.1) for s in ((20, 9), (20, 3), (3, 9)))
     term, d = Term(Rows(x), ("target",), loss, pays), jnp.array([0.5, 2.0, 3.0])
     rows = term.rows
-    kept = term.remember(term.stats(rows, h, w), w)
-    same(term.recall(kept, w), term.stats(rows, h, w), 1e-12)
-    moved = term.recall(term.rescale(kept, d), w / d[:, None])
-    same(moved, term.stats(rows, h * d[None], w / d[:, None]), 1e-12)
+    kept = term.to_memory(term.statistics(rows, h, w), w)
+    same(term.from_memory(kept, w), term.statistics(rows, h, w), 1e-12)
+    moved = term.from_memory(term.rescale(kept, d), w / d[:, None])
+    same(moved, term.statistics(rows, h * d[None], w / d[:, None]), 1e-12)
 
 
 def counts(rng, n, basis):
@@ -124,7 +124,7 @@ def test_a_long_memory_does_not_overshoot(loss):
     options = dict(mode="online", decay=0.95, updates_per_epoch=32, start_rows=0, chunk_rows=50)
     f = bj.stream(made, data, rank=4, key=KEY, stop=bj.Stop(0.0, 30), **options)
     assert bj.result_name(f.result) == "max_steps"
-    value = lambda b: float(bj.game_value(made, data, b, stop=bj.Stop(1e-5, 50)))  # noqa: E731
+    value = lambda b: float(bj.reduced_objective(made, data, b, stop=bj.Stop(1e-5, 50)))  # noqa: E731
     best = value(bj.fit(made, data, start, stop=bj.Stop(tol=0.0, max_steps=300)).blocks)
     assert value(f.blocks) - best < 0.1 * (value(start) - best)
 
@@ -132,7 +132,7 @@ def test_a_long_memory_does_not_overshoot(loss):
 def test_a_sample_comes_from_all_over_the_data(x64):
     x = np.arange(1.0, 3201.0)[:, None] * np.ones((1, 3))
     y = -x[:1000] + 4000
-    sets = DataSets(bj.Contrastive(), bj.survey({"target": x, "background": y}), 256)
+    sets = DataSets(bj.Contrastive(), bj.streaming.summarize({"target": x, "background": y}), 256)
     found = {k: np.asarray(r.x[:, 0]) for k, r in sample(sets, 420, [1, 2]).items()}
     assert len(found["target"]) == 320 and len(found["background"]) in (96, 104, 128)
     for rows, whole in ((found["target"], x[:, 0]), (found["background"], y[:, 0])):
@@ -146,7 +146,7 @@ def online_problem(rng):
     basis = rng.gamma(0.2, 1, (4, 40))
     data = {"target": counts(rng, 4000, basis), "background": counts(rng, 2000, basis)}
     made = bj.Contrastive(0.3, bj.KL())
-    value = lambda b: float(bj.game_value(made, data, b, stop=bj.Stop(1e-5, 50)))  # noqa: E731
+    value = lambda b: float(bj.reduced_objective(made, data, b, stop=bj.Stop(1e-5, 50)))  # noqa: E731
     return made, data, value
 
 
@@ -154,7 +154,7 @@ def test_online_passes_improve_on_the_fit_of_their_sample():
     made, data, value = online_problem(np.random.default_rng(2))
     start = bj.init(made, data, 4, KEY)
     best = value(bj.fit(made, data, start, stop=bj.Stop(tol=0.0, max_steps=500)).blocks)
-    sets = DataSets(made, bj.survey(data), 100)
+    sets = DataSets(made, bj.streaming.summarize(data), 100)
     sampled = value({"basis": fitted(made, sets, start["basis"], 300, [0, 0])})
     f = bj.stream(made, data, rank=4, key=KEY, stop=bj.Stop(0.0, 3), mode="online",
                   chunk_rows=100, start_rows=300)  # fmt: skip
@@ -164,7 +164,7 @@ def test_online_passes_improve_on_the_fit_of_their_sample():
 
 def test_features_that_the_sample_lacks_are_not_lost():
     made, data = bj.NMF(bj.KL()), {"target": online_problem(np.random.default_rng(2))[1]["target"]}
-    sets = DataSets(made, bj.survey(data), 100)
+    sets = DataSets(made, bj.streaming.summarize(data), 100)
     drawn = bj.init(made, data, 4, KEY)["basis"]
     data["target"][:, 7] = 0  # what the sample reads; one update takes the feature to 0
     assert (np.asarray(fitted(made, sets, drawn, 300, [0, 0]))[:, 7] > 0).all()
@@ -187,7 +187,7 @@ def test_a_basis_step_never_raises_the_cost_at_frozen_codes(x64, name, alpha):
     blocks = bj.init(made, data, 3, KEY)
     for _ in range(5):
         blocks, terms, stats = bj.HALS().codes(made, data, blocks)
-        splits = basis_split(made, terms, stats, blocks["basis"])
+        splits = basis_gradient(made, terms, stats, blocks["basis"])
         moved = bj.HALS().move_basis(made, terms, stats, splits, blocks["basis"])
         before, after = (
             float(costs(made, data, {**blocks, "basis": w})["basis"])

@@ -22,7 +22,7 @@ KEY = jax.random.key(0)
 
 
 def sparse(data):
-    return {k: bj.SparseRows(sp.csr_matrix(a)) for k, a in data.items()}
+    return {k: bj.streaming.SparseRows(sp.csr_matrix(a)) for k, a in data.items()}
 
 
 def both(made, data, stop, solver=None, **options):
@@ -58,15 +58,17 @@ def test_weights_are_those_of_a_fit_in_memory(x64, holed, name):
     weights = {k: np.arange(len(a)) % 4 / 2 for k, a in holed.items()}
     start = bj.init(made, holed, 3, KEY, weights=weights)
     f = bj.fit(made, holed, start, stop=stop, weights=weights)
-    known = bj.survey(sparse(holed), weights, chunk_rows=16)
+    known = bj.streaming.summarize(sparse(holed), weights, chunk_rows=16)
     g = bj.stream(made, known, rank=3, key=KEY, stop=stop, chunk_rows=16)
     same_fit(f, g, 1e-10)
-    value = bj.game_value(made, holed, f.blocks, weights=weights)
-    np.testing.assert_allclose(bj.stream_value(made, known, f.blocks), value, rtol=1e-6)
+    value = bj.reduced_objective(made, holed, f.blocks, weights=weights)
+    np.testing.assert_allclose(
+        bj.streaming.reduced_objective(made, known, f.blocks), value, rtol=1e-6
+    )
     with pytest.raises(ValueError, match="surveyed"):
-        bj.survey(known, weights)
+        bj.streaming.summarize(known, weights)
     with pytest.raises(ValueError, match=r"weights of data\['target'\]"):
-        bj.survey(sparse(holed), {"target": np.ones(3)})
+        bj.streaming.summarize(sparse(holed), {"target": np.ones(3)})
 
 
 @pytest.mark.filterwarnings("ignore::bcnmf_jax.ConstantFeatureWarning")
@@ -113,7 +115,7 @@ def test_collapse_is_said(holed):
 def test_rows_that_fill_up_a_chunk_add_exactly_nothing(x64, loss):
     data = {"target": np.random.default_rng(0).gamma(1, 1, (5, 9))}
     made = bj.NMF(loss)
-    known = bj.survey(data)
+    known = bj.streaming.summarize(data)
     blocks = bj.init(made, data, 3, KEY)
     basis, h = blocks["basis"], {"target": np.asarray(blocks["target"])}
     got = []
@@ -149,7 +151,7 @@ def test_rows_that_fill_up_a_chunk_add_exactly_nothing(x64, loss):
         ({"mode": "online", "updates_per_epoch": 0}, ValueError, "updates_per_epoch"),
         ({"mode": "online", "start_rows": -1}, ValueError, "start_rows"),
         ({"mode": "online", "solver": bj.MU(extrapolation=0.5)}, ValueError, "extrapolation"),
-        ({"solver": bj.Optax(optax.sgd(1e-3))}, TypeError, "MU"),
+        ({"solver": bj.solvers.Optax(optax.sgd(1e-3))}, TypeError, "MU"),
         ({"rank": None, "blocks": {"basis": np.ones((2, 5))}}, ValueError, "features"),
     ],
 )
@@ -175,28 +177,31 @@ def test_values_and_codes(x64, name):
     data, made = row.data(np.random.default_rng(0)), row.make(0.5, bj.KL())
     blocks = bj.init(made, data, 3, KEY)
     stop = bj.Stop(1e-9, 3000)
-    want = float(bj.game_value(made, data, blocks, stop=stop))
+    want = float(bj.reduced_objective(made, data, blocks, stop=stop))
     # A code of 0 would stay 0: the codes of a fit are no place to look from.
     stuck = {**blocks, "target": blocks["target"].at[:, 0].set(0)}
     for start in ({"basis": blocks["basis"]}, stuck):
-        value = bj.stream_value(made, data, start, chunk_rows=10, stop=stop)
+        value = bj.streaming.reduced_objective(made, data, start, chunk_rows=10, stop=stop)
         np.testing.assert_allclose(value, want, rtol=1e-6)
     codes = bj.transform(made, blocks, data, stop=stop)
-    found = bj.stream_transform(made, blocks, data, chunk_rows=10, stop=stop)
+    found = bj.streaming.transform(made, blocks, data, chunk_rows=10, stop=stop)
     same(codes, found, 1e-4)
-    alone = bj.stream_transform(made, blocks, {"target": data["target"][:3]}, stop=stop)
+    alone = bj.streaming.transform(made, blocks, {"target": data["target"][:3]}, stop=stop)
     same(codes["target"][:3], alone, 1e-4)
     with pytest.raises(ValueError, match="features"):
-        bj.stream_transform(made, blocks, {"target": data["target"][:, :9]})
+        bj.streaming.transform(made, blocks, {"target": data["target"][:, :9]})
 
 
 def test_online_passes_come_near_sooner():
     rng = np.random.default_rng(1)
     basis = rng.gamma(0.2, 1, (4, 40))
     draw = lambda n: rng.poisson(3 * rng.gamma(0.5, 1, (n, 4)) @ basis) + 1.0  # noqa: E731
-    data = bj.survey({"target": draw(1600), "background": draw(800)})
+    data = bj.streaming.summarize({"target": draw(1600), "background": draw(800)})
     made = bj.Contrastive(0.3, bj.KL())
-    value = lambda f: float(bj.stream_value(made, data, f.blocks, stop=bj.Stop(1e-4, 20)))  # noqa: E731
+
+    def value(f):
+        return float(bj.streaming.reduced_objective(made, data, f.blocks, stop=bj.Stop(1e-4, 20)))
+
     values = {
         mode: value(
             bj.stream(
@@ -220,7 +225,7 @@ def test_progress_is_told(holed):
     told = []
     made = bj.BackgroundFirst(1, 0.5, bj.KL())
     f = bj.stream(
-        made, holed, rank=2, key=KEY, stop=bj.Stop(0.0, 3), chunk_rows=16, callback=told.append
+        made, holed, rank=2, key=KEY, stop=bj.Stop(0.0, 3), chunk_rows=16, on_progress=told.append
     )
     assert [p.stage for p in told[-3:]] == ["fit"] * 3 and told[0].stage == "background"
     assert [p.epoch for p in told[-3:]] == [1, 2, 3] and {p.epochs for p in told[-3:]} == {3}

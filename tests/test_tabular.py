@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 from scipy.io import mmwrite
 
-from bcnmf_jax.data.tables import Table, TableError, read_table
+from bcnmf_jax.datasets.tables import Table, TableError, read_table
 
 VALUES = np.array([[1, 0, 2], [0, 3, 0], [4, 5, 6], [0, 0, 7]])
 FEATURES, SAMPLES = ["g1", "g2", "g3"], ["a", "b", "c", "d"]

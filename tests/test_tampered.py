@@ -18,7 +18,7 @@ import bcnmf_jax as bj
 from bcnmf_jax.cli.options import RunOptions
 from bcnmf_jax.cli.results import shown, summary
 from bcnmf_jax.cli.sweep import read_rows
-from bcnmf_jax.data.tables import TableError, read_table
+from bcnmf_jax.datasets.tables import TableError, read_table
 from bcnmf_jax.report import write
 from bcnmf_jax.report.run_folder import read_config, write_table
 from bcnmf_jax.report.run_forms import RunFolderError
@@ -44,7 +44,7 @@ def made(tmp_path_factory):
     model.n_components_ = model.n_background_components_ = 2
     model.n_features_in_, model.alpha_, model.objective_ = GENES, 1.0, "background_first"
     model.feature_names_in_ = np.array([f"gene{j}" for j in range(GENES)], dtype=object)
-    model.selection_ = bj.Selection("no power", ("why",), "nmf", 0.0, 2, 2, (), ())
+    model.selection_ = bj.inference.Selection("no power", ("why",), "nmf", 0.0, 2, 2, (), ())
     model.result_, model.n_iter_, model.value_ = "converged", 80, 1.0
     model.diagnostics_ = {"x_explained": 0.8, "y_explained": 0.7}
     model.restarts_ = {"value": np.ones(2), "result": np.array(["converged"] * 2)}

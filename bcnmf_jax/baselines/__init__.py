@@ -1,6 +1,6 @@
 """Methods to compare with: PCA, contrastive PCA, generalised contrastive PCA and NMF.
 
-All share one signature, ``name(target, background, rank, *, seed=0, ...) -> Baseline``.
+All share one signature, ``name(target, background, rank, *, random_state=0, ...) -> Baseline``.
 """
 
 from bcnmf_jax.baselines.contrast import CPCA_GRID, cpca, cpca_auto_alphas, cpca_medoids, cpca_path

@@ -22,7 +22,7 @@ def cpca_path(
     *,
     dims: int | None = 1000,
     standardize: bool = False,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> list[Baseline]:
     """Contrastive PCA at several contrasts, the covariances computed once.
 
@@ -42,7 +42,7 @@ def cpca_path(
         dropped: at a strong contrast they would otherwise come first, with codes of zero.
     standardize : bool
         Whether each set's features are first scaled to unit variance over that set.
-    seed : int
+    random_state : int
         Not used: the method has no randomness.
 
     Returns
@@ -84,7 +84,9 @@ def cpca_path(
     return path
 
 
-def cpca_medoids(path: Sequence[Baseline], *, n_alphas: int = 3, seed: int = 0) -> list[int]:
+def cpca_medoids(
+    path: Sequence[Baseline], *, n_alphas: int = 3, random_state: int = 0
+) -> list[int]:
     """Positions in a path of the contrasts that stand for its clusters of alike subspaces.
 
     The affinity of two contrasts is the product of the cosines of the principal angles between
@@ -98,7 +100,7 @@ def cpca_medoids(path: Sequence[Baseline], *, n_alphas: int = 3, seed: int = 0) 
         From `cpca_path`, the first at contrast 0.
     n_alphas : int
         Contrasts wanted; fewer come back where clusters stay empty.
-    seed : int
+    random_state : int
         For the k-means inside the spectral clustering.
 
     Returns
@@ -129,7 +131,7 @@ def cpca_medoids(path: Sequence[Baseline], *, n_alphas: int = 3, seed: int = 0) 
     # The singular values of Q_i' Q_j are the cosines, and |det| is the product of them all.
     affinity = np.abs(np.linalg.det(np.einsum("ink,jnl->ijkl", spans, spans, optimize=True)))
     np.fill_diagonal(affinity, 1.0)
-    model = SpectralClustering(n_alphas + 1, affinity="precomputed", random_state=seed)
+    model = SpectralClustering(n_alphas + 1, affinity="precomputed", random_state=random_state)
     clusters = model.fit(affinity).labels_
     medoids = []
     for cluster in set(clusters.tolist()) - {clusters[0]}:
@@ -149,7 +151,7 @@ def cpca_auto_alphas(
     n_alphas: int = 3,
     dims: int | None = 1000,
     standardize: bool = False,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> list[float]:
     """Contrasts that the published automatic choice proposes from `CPCA_GRID`, increasing.
 
@@ -157,7 +159,7 @@ def cpca_auto_alphas(
     Parameters and errors are those of `cpca_path` and `cpca_medoids`.
     """
     path = cpca_path(target, background, rank, dims=dims, standardize=standardize)
-    return [CPCA_GRID[i] for i in cpca_medoids(path, n_alphas=n_alphas, seed=seed)]
+    return [CPCA_GRID[i] for i in cpca_medoids(path, n_alphas=n_alphas, random_state=random_state)]
 
 
 def cpca(
@@ -168,7 +170,7 @@ def cpca(
     alpha: float | str = "auto",
     dims: int | None = 1000,
     standardize: bool = False,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> Baseline:
     """Contrastive PCA at one contrast.
 
@@ -180,7 +182,7 @@ def cpca(
         Contrast per sample. "auto": of the three contrasts that the published choice proposes the
         middle one. The paper stops at the proposals and lets a person choose by eye; taking the
         middle is this project's rule, fixed without labels or scores.
-    seed : int
+    random_state : int
         For the spectral clustering of "auto".
 
     Returns
@@ -197,7 +199,7 @@ def cpca(
         if alpha != "auto":
             raise ValueError(f'alpha: found {alpha!r}; pass a nonnegative number or "auto"')
         path = cpca_path(target, background, rank, dims=dims, standardize=standardize)
-        medoids = cpca_medoids(path, seed=seed)
+        medoids = cpca_medoids(path, random_state=random_state)
         chosen = path[medoids[(len(medoids) - 1) // 2]]
         info = {**chosen.info, "auto_alphas": [path[i].alpha for i in medoids]}
         return Baseline(chosen.codes, chosen.components, chosen.alpha, info)

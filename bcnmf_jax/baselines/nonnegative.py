@@ -17,7 +17,7 @@ def nmf(
     init: str = "random",
     tol: float = 1e-4,
     max_iter: int = 500,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> Baseline:
     """Nonnegative matrix factorisation of the target alone, squared error, coordinate descent.
 
@@ -30,10 +30,10 @@ def nmf(
     rank : int
         Number of components.
     init : {"random", "nndsvda"}
-        Start: drawn with `seed`, or from the singular vectors with zeros filled by the mean.
+        Start: drawn with `random_state`, or singular vectors with zeros filled by the mean.
     tol, max_iter : float, int
         scikit-learn's stopping rule.
-    seed : int
+    random_state : int
         Seed of the start, and of the randomised singular vectors.
 
     Returns
@@ -54,7 +54,7 @@ def nmf(
     check_integer(rank, "rank", most=min(x.shape), note=" (the smaller side of target)")
     if init not in ("random", "nndsvda"):
         raise ValueError(f'init: found {init!r}; pass "random" or "nndsvda"')
-    model = NMF(rank, solver="cd", init=init, tol=tol, max_iter=max_iter, random_state=seed)
+    model = NMF(rank, solver="cd", init=init, tol=tol, max_iter=max_iter, random_state=random_state)
     with warnings.catch_warnings():
         # Reaching max_iter is reported in info["converged"] instead.
         warnings.simplefilter("ignore", ConvergenceWarning)

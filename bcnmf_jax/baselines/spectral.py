@@ -67,7 +67,9 @@ def fix_signs(axes: NDArray) -> NDArray:
     return axes * np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1.0, 1.0)
 
 
-def pca(target: ArrayLike, background: ArrayLike | None, rank: int, *, seed: int = 0) -> Baseline:
+def pca(
+    target: ArrayLike, background: ArrayLike | None, rank: int, *, random_state: int = 0
+) -> Baseline:
     """Principal components of the target alone.
 
     Parameters
@@ -77,7 +79,7 @@ def pca(target: ArrayLike, background: ArrayLike | None, rank: int, *, seed: int
         Not used.
     rank : int
         Number of components.
-    seed : int
+    random_state : int
         Not used: the method has no randomness.
 
     Returns
@@ -101,7 +103,12 @@ def pca(target: ArrayLike, background: ArrayLike | None, rank: int, *, seed: int
 
 
 def gcpca(
-    target: ArrayLike, background: ArrayLike, rank: int, *, dims: int | None = None, seed: int = 0
+    target: ArrayLike,
+    background: ArrayLike,
+    rank: int,
+    *,
+    dims: int | None = None,
+    random_state: int = 0,
 ) -> Baseline:
     r"""Generalised contrastive PCA, version 4 (not orthogonal, no contrast strength to set).
 
@@ -121,7 +128,7 @@ def gcpca(
         Joint principal axes kept. The default is the published one, ``min(n, m, g)`` or the rank
         of the joint data if that is less. With m <= g it leaves directions in which the background
         has almost no variance by chance, and these come first; fewer axes avoid that.
-    seed : int
+    random_state : int
         Not used: the method has no randomness.
 
     Returns

@@ -12,8 +12,8 @@ from bcnmf_jax.cli.inputs import are_counts, dense, scaled
 from bcnmf_jax.cli.progress import working
 from bcnmf_jax.cli.replacing import Overwrite, check_file
 from bcnmf_jax.cli.results import usage_of
-from bcnmf_jax.data.tables import Table, TableError
-from bcnmf_jax.data.tables import read_table as read_values
+from bcnmf_jax.datasets.tables import Table, TableError
+from bcnmf_jax.datasets.tables import read_table as read_values
 from bcnmf_jax.report.run_folder import ENTRIES, MODEL, REPORT, read_config, read_table
 from bcnmf_jax.report.run_forms import RunFolderError
 from bcnmf_jax.storage.files import whole_file

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bcnmf_jax.cli import show
 from bcnmf_jax.cli.inputs import Inputs
 from bcnmf_jax.cli.options import MODEL, RUN, DataOptions, FitOptions, GroupKey, RunOptions
-from bcnmf_jax.cli.progress import Tell, working
+from bcnmf_jax.cli.progress import OnProgress, working
 from bcnmf_jax.cli.record import carry_out
 from bcnmf_jax.cli.results import estimator
 from bcnmf_jax.report.run_folder import read_table, write_table
@@ -93,7 +93,7 @@ def compared(
     parameters: dict[str, Any],
     labels_key: str | None,
     group_key: str | None,
-    tell: Tell,
+    tell: OnProgress,
 ) -> list[dict[str, Any]]:
     """A row for each method."""
     from bcnmf_jax.metrics import score
@@ -111,7 +111,7 @@ def compared(
             row[f"{role}_variance"] = variance_within(values, found.components)
         if labels is not None:
             seed = parameters["random_state"]
-            scores = score(found.codes, labels, groups, seed=seed, shared=found.shared)
+            scores = score(found.codes, labels, groups, random_state=seed, shared=found.shared)
             row |= {key: scores[key] for key in SCORES}
         rows.append(row)
         tell(len(rows) / len(every))
@@ -136,7 +136,7 @@ def methods(parameters: dict[str, Any]) -> list[Callable[[NDArray, NDArray], Fou
     rank, seed = parameters["n_components"], parameters["random_state"]
 
     def baseline(name: str, method: Callable[..., Any], x: NDArray, y: NDArray) -> Found:
-        found = method(x, y, rank, seed=seed)
+        found = method(x, y, rank, random_state=seed)
         return Found(name, found.codes, found.components, found.alpha)
 
     def model(x: NDArray, y: NDArray) -> Found:

@@ -20,7 +20,7 @@ from bcnmf_jax.cli.options import (
     RunOptions,
     value_or_auto,
 )
-from bcnmf_jax.cli.progress import Tell, working
+from bcnmf_jax.cli.progress import OnProgress, working
 from bcnmf_jax.cli.record import carry_out, given
 from bcnmf_jax.cli.results import as_input, estimator, outcome, shown, write_tables
 from bcnmf_jax.report.run_folder import MODEL as MODEL_FOLDER
@@ -131,18 +131,20 @@ def fit(
     shown(config, run)
 
 
-def fitted(inputs: Inputs, parameters: dict[str, Any], group_key: str | None, tell: Tell) -> BCNMF:
+def fitted(
+    inputs: Inputs, parameters: dict[str, Any], group_key: str | None, tell: OnProgress
+) -> BCNMF:
     """The fitted model; a choice of what is "auto" keeps groups whole. Passes over sparse data say
     in lines of their own how far they are."""
     from bcnmf_jax.estimator.bcnmf import fit_watched
-    from bcnmf_jax.fitting.callbacks import Watch
+    from bcnmf_jax.fitting.callbacks import Callbacks
 
     tables = inputs.target, inputs.background
     mine, theirs = (t.groups(group_key) if group_key else None for t in tables)
     model = estimator(parameters | {"verbose": inputs.sparse})
-    watch = Watch(model._say, lambda stage, share: tell(share, stage))
+    callbacks = Callbacks(model._say, lambda stage, share: tell(share, stage))
     target, background = map(as_input, tables)
-    fit_watched(model, target, None, background, None, mine, theirs, watch)
+    fit_watched(model, target, None, background, None, mine, theirs, callbacks)
     model._warn()
     return model
 
@@ -161,7 +163,8 @@ def checked(
             marks[name], marks[f"background_{name}"] = (t.groups(key) for t in tables)
     found = background_check(
         *map(as_input, tables), counts=inputs.counts, loss=parameters["loss"],
-        n_components=None if count == "auto" else count, seed=parameters["random_state"], **marks,
+        n_components=None if count == "auto" else count,
+        random_state=parameters["random_state"], **marks,
     )  # fmt: skip
     for advice in found.advice:
         show.say(f"background: {advice}")
@@ -169,7 +172,7 @@ def checked(
 
 
 def tested(
-    model: BCNMF, inputs: Inputs, key: str, permutations: int, tell: Tell
+    model: BCNMF, inputs: Inputs, key: str, permutations: int, tell: OnProgress
 ) -> list[dict[str, Any]]:
     """Rows of the test of enrichment; groups that are in both sets are pairs."""
     from bcnmf_jax.inference.enrichment_test import enrichment
@@ -185,7 +188,7 @@ def tested(
     found = enrichment(
         model, *map(as_input, tables), groups=groups, background_groups=others,
         pairs=bool(both), n_permutations=permutations,
-        seed=model.random_state, progress=tell,
+        random_state=model.random_state, on_progress=tell,
     )  # fmt: skip
     if found.note:
         show.say(found.note)

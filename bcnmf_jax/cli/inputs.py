@@ -12,9 +12,9 @@ from scipy import sparse
 
 from bcnmf_jax.cli.options import DataOptions
 from bcnmf_jax.data.checks import DataWarning
-from bcnmf_jax.data.tables import Table, TableError, read_table
-from bcnmf_jax.data.tables.table import some
 from bcnmf_jax.datasets.dataset import log_normalise
+from bcnmf_jax.datasets.tables import Table, TableError, read_table
+from bcnmf_jax.datasets.tables.table import some
 from bcnmf_jax.report.run_folder import fingerprint
 
 DENSE_BYTES = 2**30

@@ -14,7 +14,7 @@ from rich.progress import TimeElapsedColumn as Elapsed
 from rich.text import Text
 
 T = TypeVar("T")
-Tell = Callable[..., None]
+OnProgress = Callable[..., None]
 """Is given the share of the work that is done, from 0 to 1, and, where the work has stages, the
 name of the stage."""
 AFTER = 2.0
@@ -29,7 +29,7 @@ class Left(ProgressColumn):
         return Text("" if seconds is None else f"{timedelta(seconds=round(seconds))} left")
 
 
-def working(what: str, work: Callable[[Tell], T]) -> T:
+def working(what: str, work: Callable[[OnProgress], T]) -> T:
     """Do the work on a thread, and draw its progress on stderr if that is a terminal.
 
     A compiled program cannot be interrupted: the thread is left alone on Ctrl-C, and ends with the

@@ -15,14 +15,8 @@ from bcnmf_jax.cli import show
 from bcnmf_jax.cli.inputs import Inputs, read_inputs, sources
 from bcnmf_jax.cli.options import DataOptions, RunOptions
 from bcnmf_jax.cli.progress import working
-from bcnmf_jax.report.run_folder import (
-    REPORT,
-    claimed,
-    column_names,
-    versions,
-    write_config,
-    writing,
-)
+from bcnmf_jax.extras import versions
+from bcnmf_jax.report.run_folder import REPORT, claimed, column_names, write_config, writing
 
 
 def carry_out(

@@ -10,7 +10,7 @@ import typer
 from bcnmf_jax.cli import show
 from bcnmf_jax.cli.inputs import Inputs
 from bcnmf_jax.cli.options import MODEL, DataOptions, GroupKey, RunOptions, values
-from bcnmf_jax.cli.progress import Tell, working
+from bcnmf_jax.cli.progress import OnProgress, working
 from bcnmf_jax.cli.record import carry_out
 from bcnmf_jax.report.run_folder import read_table, write_table
 
@@ -65,7 +65,9 @@ def select(
         "ranks": ranks and values(ranks, int, "--ranks"),
         "splits": splits,
     }
-    asked = {name: value for name, value in given.items() if value is not None} | {"seed": seed}
+    asked = {name: value for name, value in given.items() if value is not None} | {
+        "random_state": seed
+    }
 
     def work(folder: Path, inputs: Inputs) -> dict[str, Any]:
         found = working(
@@ -81,17 +83,17 @@ def select(
 
 
 def selected(
-    inputs: Inputs, loss: str, group_key: str | None, tell: Tell, asked: dict[str, Any]
+    inputs: Inputs, loss: str, group_key: str | None, tell: OnProgress, asked: dict[str, Any]
 ) -> Any:
     """The selection of the library."""
-    from bcnmf_jax.estimator.parameters import LOSSES
     from bcnmf_jax.inference.selection import select
+    from bcnmf_jax.model.losses import as_loss
 
     groups = None
     if group_key:
         both = {"target": inputs.target, "background": inputs.background}
         groups = {k: t.groups(group_key) for k, t in both.items()}
-    return select(inputs.arrays(), loss=LOSSES[loss](), groups=groups, progress=tell, **asked)
+    return select(inputs.arrays(), loss=as_loss(loss), groups=groups, on_progress=tell, **asked)
 
 
 def shown(config: dict[str, Any], run: RunOptions) -> None:

@@ -112,16 +112,16 @@ def cells(
     import jax
 
     from bcnmf_jax.data.preparation import prepare
-    from bcnmf_jax.estimator.parameters import LOSSES
     from bcnmf_jax.fitting.loop import result_name
     from bcnmf_jax.fitting.many import sweep
     from bcnmf_jax.fitting.plan import Plan
     from bcnmf_jax.fitting.stop import Stop
     from bcnmf_jax.inference.selection.select import stability
+    from bcnmf_jax.model.losses import as_loss
 
     axes = ("alphas", "ranks")
     model = estimator({k: v for k, v in parameters.items() if k not in axes})
-    loss, rows = LOSSES[model.loss](), prepare(arrays)
+    loss, rows = as_loss(model.loss), prepare(arrays)
     key, count = jax.random.key(model.random_state), model.n_restarts
     keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(count))
     for rank, alpha in todo:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bcnmf_jax.data.numbers import traced
-from bcnmf_jax.data.ranges import Summary, scaled_alone
+from bcnmf_jax.data.ranges import Ranges, scaled_alone
 
 
 class DataWarning(UserWarning):
@@ -206,7 +206,7 @@ def working(dtype) -> Any:
 def check_features(data: dict[str, Any], width: Callable, summary: Callable) -> None:
     """The same features everywhere; warnings about what can be fitted but not trusted.
 
-    ``width`` and ``summary`` give the number of features and the `Summary` (None where unknown) of
+    ``width`` and ``summary`` give the number of features and the `Ranges` (None where unknown) of
     a data set.
     """
     if "target" not in data or "background" not in data:
@@ -230,7 +230,7 @@ def check_features(data: dict[str, Any], width: Callable, summary: Callable) -> 
                 _warn(first, second, name)
 
 
-def _warn(x: Summary, y: Summary, name: str) -> None:
+def _warn(x: Ranges, y: Ranges, name: str) -> None:
     same = (x.low == x.high) & (y.low == y.high) & (x.low == y.low)
     if same.any():
         warnings.warn(

@@ -1,4 +1,4 @@
-"""TODO data.numbers."""
+"""Numbers as arguments: in double precision, known or traced."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def traced(a: Any) -> bool:
     return isinstance(a, Tracer)
 
 
-def known(a: Any) -> np.ndarray | None:
+def concrete(a: Any) -> np.ndarray | None:
     """A value as NumPy, to be checked; None while it is traced."""
     return None if traced(a) else np.asarray(a)

@@ -19,8 +19,8 @@ from bcnmf_jax.data.checks import (
     working,
 )
 from bcnmf_jax.data.memory import owned
-from bcnmf_jax.data.numbers import known, traced
-from bcnmf_jax.data.ranges import Summary, summary
+from bcnmf_jax.data.numbers import concrete, traced
+from bcnmf_jax.data.ranges import Ranges, ranges
 from bcnmf_jax.data.rows import Rows, is_rows
 
 
@@ -71,9 +71,9 @@ def seen(rows: Any) -> Any:
     """Which features of every data set have a value that counts, nested as the rows are."""
 
     def one(r: Rows) -> np.ndarray:
-        if r.v is None or known(r.v) is None:
+        if r.weights is None or concrete(r.weights) is None:
             return np.ones(r.x.shape[1], bool)
-        return np.broadcast_to(np.asarray(r.v).max(0) > 0, r.x.shape[1])
+        return np.broadcast_to(np.asarray(r.weights).max(0) > 0, r.x.shape[1])
 
     return jax.tree.map(one, rows, is_leaf=is_rows)
 
@@ -177,7 +177,7 @@ def _nested(a: Any, weights: Any, mask: Any, name: str, constant: bool) -> Any:
     return _rows(a, weights, mask, name, constant)
 
 
-def _summary(rows: Rows) -> Summary | None:
+def _summary(rows: Rows) -> Ranges | None:
     if traced(rows.x):
         return None
-    return summary(np.asarray(rows.x))
+    return ranges(np.asarray(rows.x))

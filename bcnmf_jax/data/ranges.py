@@ -15,7 +15,7 @@ SMALL, LARGE, TIMES = 0.5, 1.5, 3.0
 that are so many times what the features differ by otherwise."""
 
 
-class Summary(NamedTuple):
+class Ranges(NamedTuple):
     """Of a data set (n, g).
 
     Attributes
@@ -37,18 +37,18 @@ class Summary(NamedTuple):
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def summary(x: np.ndarray) -> Summary:
+def ranges(x: np.ndarray) -> Ranges:
     """The summary of a matrix in memory, without another of its size."""
     mean = x.mean(0, dtype=float)
     columns, rows = (np.einsum(f"ij,ij->{i}", x, x, dtype=float) for i in "ji")
     deviation = np.sqrt(np.maximum(columns / len(x) - mean**2, 0))
-    return Summary(
+    return Ranges(
         x.min(0), x.max(0), mean, x.sum(1, dtype=float), deviation, np.sqrt(rows)
     )  # fmt: skip
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def scaled_alone(x: Summary, y: Summary) -> str:
+def scaled_alone(x: Ranges, y: Ranges) -> str:
     """Name of a value that all samples, or all features, of ``x`` share and those of ``y`` do not,
     as a scaler leaves it; empty where there is none."""
     samples = {"sum": (x.total, y.total), "length": (x.length, y.length)}
@@ -78,7 +78,7 @@ def _vary(values: np.ndarray) -> bool:
     return len(some) > 0 and float(some.std()) > APART * float(some.mean())
 
 
-def _unlike(x: Summary, y: Summary) -> bool:
+def _unlike(x: Ranges, y: Ranges) -> bool:
     """Whether features differ in scale, by more than sets do: another scale changes the deviation
     of a feature as it does its mean, and another biology seldom."""
     a, b = x.deviation, y.deviation

@@ -1,4 +1,4 @@
-"""`survey`: sources read once, for their checks and sums."""
+"""`summarize`: sources read once, for their checks and sums."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from bcnmf_jax.data.checks import (
 )
 from bcnmf_jax.data.chunks import chunk_rows as cache_rows
 from bcnmf_jax.data.chunks import scan_rows
-from bcnmf_jax.data.ranges import Summary
+from bcnmf_jax.data.ranges import Ranges
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.data.sources import CHUNK_ROWS, Reader, Stacked, chunk_size
 
 
-class Known(NamedTuple):
-    """A source that `survey` has read.
+class Summary(NamedTuple):
+    """A source that `summarize` has read.
 
     Attributes
     ----------
@@ -56,17 +56,17 @@ class Known(NamedTuple):
     weights: np.ndarray | None = None
 
 
-def is_known(a: Any) -> bool:
+def is_summary(a: Any) -> bool:
     """Whether a node of the data has been surveyed, where a walk over them stops."""
-    return isinstance(a, Known)
+    return isinstance(a, Summary)
 
 
 def sources(known: PyTree) -> PyTree:
     """The sources of what has been surveyed."""
-    return jax.tree.map(lambda k: k.source, known, is_leaf=is_known)
+    return jax.tree.map(lambda k: k.source, known, is_leaf=is_summary)
 
 
-def stack(parts: Sequence[Known]) -> Known:
+def stack(parts: Sequence[Summary]) -> Summary:
     """What is known of several sources one below the other."""
     if len(parts) == 1:
         return parts[0]
@@ -74,7 +74,7 @@ def stack(parts: Sequence[Known]) -> Known:
     if any(p.weights is not None for p in parts):
         each = [np.ones((p.shape[0], 1)) if p.weights is None else p.weights for p in parts]
         weights = np.concatenate(each)
-    return Known(
+    return Summary(
         source,
         source.shape,
         np.result_type(*(p.dtype for p in parts)),
@@ -95,7 +95,7 @@ def _facts(rows: Rows, weights: Array | None) -> tuple[Array, ...]:
 
     def visit(total, chunk):
         (low, high, added, bad), (chunk, w) = total, chunk
-        x, real = chunk.x, chunk.v > 0
+        x, real = chunk.x, chunk.weights > 0
         low = jnp.minimum(low, jnp.where(real, x, jnp.inf).min(0))
         high = jnp.maximum(high, jnp.where(real, x, -jnp.inf).max(0))
         added += (x if w is None else x * w).sum(0)
@@ -107,7 +107,7 @@ def _facts(rows: Rows, weights: Array | None) -> tuple[Array, ...]:
     return *total, sums
 
 
-def survey(
+def summarize(
     data: dict,
     weights: dict | None = None,
     *,
@@ -130,7 +130,7 @@ def survey(
     Returns
     -------
     dict
-        `Known` in the place of every source.
+        `Summary` in the place of every source.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def survey(
     for name, a in data.items():
         check_filled(a, name)
     data = {k: list(a) if type(a) is tuple else a for k, a in data.items()}
-    one = lambda a: a is None or is_known(a)  # noqa: E731
+    one = lambda a: a is None or is_summary(a)  # noqa: E731
     named = jax.tree_util.tree_flatten_with_path(data, is_leaf=one)
     names = ["data" + jax.tree_util.keystr(path) for path, _ in named[0]]
     found = [
@@ -153,8 +153,8 @@ def survey(
         for part in one if isinstance(one, list) else [one]:
             if isinstance(part, dict):
                 check_samples({k: p.shape[0] for k, p in part.items()}, name)
-    if not all(map(is_known, jax.tree.leaves(data, is_leaf=is_known))):
-        facts = lambda k: Summary(k.low, k.high, k.total / k.shape[0], k.sums)  # noqa: E731
+    if not all(map(is_summary, jax.tree.leaves(data, is_leaf=is_summary))):
+        facts = lambda k: Ranges(k.low, k.high, k.total / k.shape[0], k.sums)  # noqa: E731
         check_features(built, lambda k: k.shape[1], facts)
     return built
 
@@ -173,8 +173,8 @@ def _weights(weights: Any, path: Sequence[Any]) -> Any:
     return weights
 
 
-def _survey(source: Any, name: str, weights: Any, most: int, constant: bool) -> Known:
-    if is_known(source):
+def _survey(source: Any, name: str, weights: Any, most: int, constant: bool) -> Summary:
+    if is_summary(source):
         if weights is not None:
             raise ValueError(f"{name} has been surveyed: its weights are in it already")
         return source
@@ -198,4 +198,4 @@ def _survey(source: Any, name: str, weights: Any, most: int, constant: bool) -> 
         sums[job.start : job.stop] = mine[: job.stop - job.start]
         bad += int(odd)
     check_values(low.min(), high.max(), lambda: bad, dtype, name, constant)
-    return Known(source, shape, dtype, low, high, total, sums, weights)
+    return Summary(source, shape, dtype, low, high, total, sums, weights)

@@ -42,7 +42,7 @@ def automatic(
     alpha: float | None,
     objective: str | None,
     groups: dict[str, Any] | None = None,
-    progress: Callable[[float], Any] | None = None,
+    on_progress: Callable[[float], Any] | None = None,
 ) -> Plan:
     """The plan that `select` recommends; None is what it is to choose.
 
@@ -79,7 +79,7 @@ def automatic(
     some = {n: dense(a, r) for n, a, r in zip(SETS, held, rows, strict=True)}
     who = {n: np.asarray(groups[n])[r] for n, r in zip(SETS, rows, strict=True)} if groups else None
     found = select(
-        some, objectives=objectives, alphas=alphas, loss=loss, groups=who, progress=progress,
+        some, objectives=objectives, alphas=alphas, loss=loss, groups=who, on_progress=on_progress,
         ranks=RANKS if n_components is None else (n_components,),
     )  # fmt: skip
     found = _suited(found, some, loss, who)

@@ -16,7 +16,7 @@ from bcnmf_jax.data.checks import DataWarning
 from bcnmf_jax.estimator.fitted import FittedModel, reference
 from bcnmf_jax.estimator.inputs import closed, read_fit, sets
 from bcnmf_jax.estimator.parameters import FIRST, check_parameters, planned
-from bcnmf_jax.fitting.callbacks import Watch
+from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
@@ -48,7 +48,7 @@ class BCNMF(FittedModel):
         KL and the negative binomial, whose published form is unbounded, beside one frozen component
         of the background (`BackgroundFirst` of background rank 1). "published" is the published
         form with every loss. "sequential" is background first with its target components found one
-        after the other (`deflate`). "nmf" fits the target alone.
+        after the other (`fit_sequential`). "nmf" fits the target alone.
     n_background_components : int
         Shared or background components of "shared_target" and "background_first"; of the others,
         those of the basis that `score` measures against.
@@ -59,7 +59,7 @@ class BCNMF(FittedModel):
         "mask" leaves NaN in X and background out of every sum (arrays and frames).
     n_restarts : int
         Random starts, fitted together; kept is, among those that did not collapse, the one of
-        lowest game value (`game_value`).
+        lowest game value (`reduced_objective`).
     random_state : int, RandomState or None
     tol, max_iter : float, int
         As ``tol`` and ``max_steps`` of `Stop`.
@@ -186,7 +186,7 @@ class BCNMF(FittedModel):
         """
         fit_watched(
             self, X, y, background, sample_weight, groups, background_groups,
-            Watch(self._say, self._share if self.verbose else None),
+            Callbacks(self._say, self._share if self.verbose else None),
         )  # fmt: skip
         self._warn()
         return self
@@ -256,21 +256,21 @@ def fit_watched(
     sample_weight: Any,
     groups: Any,
     background_groups: Any,
-    watch: Watch,
+    callbacks: Callbacks,
 ) -> None:
     """What `BCNMF.fit` does, with somebody who watches."""
     check_parameters(model)
     given = read_fit(model, X, y, background, sample_weight, groups, background_groups)
     key = jax.random.key(model._seed())
     with closed(given), jax.enable_x64(given["target"].dtype == np.float64):
-        plan = planned(model, given, watch)
+        plan = planned(model, given, callbacks)
         data, stop = sets(given), Stop(model.tol, model.max_iter)
-        watch.say(
+        callbacks.log(
             f"{plan.objective}, {plan.n_components} components, target {given['target'].shape}: "
             f"{model.n_restarts} restarts"
         )
         keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(model.n_restarts))
-        restarts = data.restarts(plan, keys, stop, watch)
+        restarts = data.restarts(plan, keys, stop, callbacks)
         kept = ordered(best(restarts), plan.n_components)
         basis = kept.basis[plan.n_components :]
         if plan.objective not in FIRST and "background" in given:

@@ -18,11 +18,11 @@ import bcnmf_jax.estimator.model_files as model_files
 from bcnmf_jax.estimator.automatic import dense, spread
 from bcnmf_jax.estimator.inputs import closed, read_target, read_weights, sets, stacked
 from bcnmf_jax.estimator.model_files import Stored
-from bcnmf_jax.estimator.parameters import given_loss
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.losses import as_loss
 from bcnmf_jax.streaming.restarts import InMemory, Sets
 
 REFERENCE = Stop(tol=1e-4, max_steps=300)
@@ -85,7 +85,7 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if full and (output or get_config()["transform_output"]) != "default":
             raise ValueError("full=True gives arrays: set_output(transform='default') first")
         with self._reading(X) as data:
-            codes = data.codes(given_loss(self), self._basis())
+            codes = data.codes(as_loss(self.loss), self._basis())
         return codes if full else codes[:, : len(self.components_)]
 
     def inverse_transform(self, X):
@@ -132,7 +132,7 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         with self._reading(X, sample_weight) as data:
             if not hasattr(self, "background_basis_"):
                 raise ValueError("the model was saved without background_basis_; fit it again")
-            loss, basis = given_loss(self), self.background_basis_
+            loss, basis = as_loss(self.loss), self.background_basis_
             both = data.explained(loss, np.concatenate([self.components_, basis]))
             if not len(basis):
                 return both

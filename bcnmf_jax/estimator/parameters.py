@@ -9,14 +9,12 @@ import numpy as np
 
 from bcnmf_jax.data.checks import MOST_INTEGER, check_integer, check_seed
 from bcnmf_jax.estimator.automatic import automatic
-from bcnmf_jax.fitting.callbacks import Watch
+from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import most_steps
-from bcnmf_jax.model.loss import AbstractLoss
-from bcnmf_jax.model.losses import KL, Frobenius
+from bcnmf_jax.model.losses import as_loss
 
 AUTO = "auto"
-LOSSES = {"frobenius": Frobenius, "kl": KL}
 FIRST = ("background_first", "sequential")
 OBJECTIVES = ("nmf", "contrastive", "published", "shared_target", *FIRST)
 MISSING = ("raise", "mask")
@@ -40,8 +38,7 @@ def check_parameters(model: Any) -> None:
             raise ValueError(
                 f"{name} must be a number of at least 0{choice}, found {getattr(model, name)!r}"
             )
-    if not isinstance(model.loss, AbstractLoss) and model.loss not in LOSSES:
-        raise ValueError(f"loss must be one of {sorted(LOSSES)} or a loss, found {model.loss!r}")
+    as_loss(model.loss)
     for name, choices in (("objective", (*OBJECTIVES, AUTO)), ("missing", MISSING)):
         if getattr(model, name) not in choices:
             raise ValueError(f"{name} must be one of {choices}, found {getattr(model, name)!r}")
@@ -52,12 +49,7 @@ def is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == AUTO
 
 
-def given_loss(model: Any) -> AbstractLoss:
-    """The loss that the parameter names or is."""
-    return model.loss if isinstance(model.loss, AbstractLoss) else LOSSES[model.loss]()
-
-
-def planned(model: Any, given: dict[str, Any], watch: Watch) -> Plan:
+def planned(model: Any, given: dict[str, Any], callbacks: Callbacks) -> Plan:
     """The parameters with the values that a fit of these data takes.
 
     Raises
@@ -69,8 +61,8 @@ def planned(model: Any, given: dict[str, Any], watch: Watch) -> Plan:
     if any(is_auto(getattr(model, name)) for name in names):
         asked = {n: None if is_auto(v := getattr(model, n)) else v for n in names}
         return automatic(
-            given, given_loss(model), groups=given.get("groups"),
-            progress=watch.stage("choosing"), **asked,
+            given, as_loss(model.loss), groups=given.get("groups"),
+            on_progress=callbacks.stage("choosing"), **asked,
         )  # fmt: skip
     objective, alpha = model.objective, model.alpha
     if "background" not in given:
@@ -83,5 +75,5 @@ def planned(model: Any, given: dict[str, Any], watch: Watch) -> Plan:
         float(alpha) if np.ndim(alpha) == 0 else np.asarray(alpha, float),
         int(model.n_components),
         int(model.n_background_components),
-        given_loss(model),
+        as_loss(model.loss),
     )

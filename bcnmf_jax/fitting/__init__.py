@@ -1,2 +1,16 @@
 """Many steps: starts, the loop, batches of fits and their diagnostics; imports `objectives`,
 `solvers` and what is below them."""
+
+from bcnmf_jax.fitting.devices import row_mesh, shard
+from bcnmf_jax.fitting.fixed_basis import block_costs, reduced_objective, transform
+from bcnmf_jax.fitting.loop import RESULTS, Fit, fit, result_name
+from bcnmf_jax.fitting.many import sweep
+from bcnmf_jax.fitting.sequential import fit_sequential
+from bcnmf_jax.fitting.start import init
+from bcnmf_jax.fitting.stationary import stationarity
+from bcnmf_jax.fitting.stop import Stop
+
+__all__ = [
+    "RESULTS", "Fit", "Stop", "block_costs", "fit", "fit_sequential", "init", "reduced_objective",
+    "result_name", "row_mesh", "shard", "stationarity", "sweep", "transform",
+]  # fmt: skip

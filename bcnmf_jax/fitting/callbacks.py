@@ -1,4 +1,4 @@
-"""Who is told how a fit goes, and where it leaves what it could go on from."""
+"""Callbacks of a fit: lines of text, shares of the work that are done, folder of checkpoints."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ def silent(*_: Any) -> None:
     """Say nothing."""
 
 
-class Watch(NamedTuple):
-    """What a fit of `BCNMF` tells, and keeps, while it runs.
+class Callbacks(NamedTuple):
+    """Listeners to a fit of `BCNMF`, and its folder.
 
     Attributes
     ----------
-    say : callable
+    log : callable
         Is given a line of text.
-    tell : callable, optional
+    on_progress : callable, optional
         Is given a stage, such as "fitting", and the share of it that is done, from 0 to 1; of a
         stage that may end early, the share of the most that it can take.
     folder : path, optional
         Where passes over data leave checkpoints, from which the same fit goes on.
     """
 
-    say: Callable[[str], Any] = silent
-    tell: Callable[[str, float], Any] | None = None
+    log: Callable[[str], Any] = silent
+    on_progress: Callable[[str, float], Any] | None = None
     folder: Path | None = None
 
     def stage(self, name: str) -> Callable[[float], Any] | None:
         """A listener to one stage; None where nobody listens."""
-        tell = self.tell
-        return None if tell is None else lambda share: tell(name, share)
+        on_progress = self.on_progress
+        return None if on_progress is None else lambda share: on_progress(name, share)

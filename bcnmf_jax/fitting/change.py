@@ -13,8 +13,8 @@ from bcnmf_jax.model.terms import Term, get
 def moves(term: Term, old: Blocks, new: Blocks) -> tuple[Array, Array, Array]:
     """What these rows contribute to the change of a reconstruction, each counted with its weight;
     adds over rows."""
-    h0, h1 = (term.read(get(b, term.codes)) for b in (old, new))
-    dh, v = h1 - h0, term.rows.v
+    h0, h1 = (term.code_map(get(b, term.codes)) for b in (old, new))
+    dh, v = h1 - h0, term.rows.weights
     if v is None:
         return dh.T @ dh, dh.T @ h0, h0.T @ h0
     v = jnp.max(v, axis=1, keepdims=True)
@@ -43,16 +43,16 @@ def change_of(
         are measured against their own part of the reconstruction, too.
     """
     bases = [b["basis"] for b in (old, new)]
-    moved, size = _norms(grams, *map(term.mix, bases))
+    moved, size = _norms(grams, *map(term.basis_map, bases))
     change = _ratio(moved, size)
     if not frozen:
         return change
     width = jax.tree.leaves(bases[0])[0].shape[0]
     moving = (jnp.arange(width) < width - frozen)[:, None]
-    live = (term.mix(jax.tree.map(lambda w: jnp.where(moving, w, 0), b)) for b in bases)
+    live = (term.basis_map(jax.tree.map(lambda w: jnp.where(moving, w, 0), b)) for b in bases)
     moved, part = _norms(grams, *live)
     own = _ratio(moved, jnp.maximum(part, FAINT**2 * size))
-    return jnp.maximum(change, jnp.where(jnp.asarray(term.pays) == 0, 0, own))
+    return jnp.maximum(change, jnp.where(jnp.asarray(term.weight) == 0, 0, own))
 
 
 def _norms(grams: tuple[Array, Array, Array], w0: Array, w1: Array):

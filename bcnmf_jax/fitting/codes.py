@@ -1,4 +1,4 @@
-"""TODO fitting.codes."""
+"""Codes of samples: where they start, and their optimum for a fixed basis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def start_codes(group: list[Term], basis: PyTree) -> Array:
     total = sum(t.rows.x.sum(1, keepdims=True) for t in group)
 
     def reach(term: Term) -> Array:
-        h, back = jax.vjp(term.read, jnp.zeros((1, width), term.rows.x.dtype))
+        h, back = jax.vjp(term.code_map, jnp.zeros((1, width), term.rows.x.dtype))
         return back(jnp.ones_like(h))[0]
 
     takes_part = sum(reach(t) for t in group) > 0
@@ -63,7 +63,7 @@ def solve_codes(
     """
     solver = (HALS if quadratic(objective, data, basis) else MU)(inner_steps=10)
     # The codes of a row are its own problem, whatever its weight.
-    terms = [replace(t, rows=replace(t.rows, v=None)) for t in objective.terms(data)]
+    terms = [replace(t, rows=replace(t.rows, weights=None)) for t in objective.terms(data)]
 
     def look(carry):
         old, steps, _ = carry

@@ -127,16 +127,16 @@ def _shard(rows: Rows, mesh: Mesh) -> Rows:
         raise ValueError("data are placed on another mesh; shard them anew from arrays in memory")
     room, short = _room(rows.x.shape[0], mesh)
     keep = np.ones((rows.x.shape[0], 1), rows.x.dtype) if short else None
-    v = keep if rows.v is None else rows.v
+    v = keep if rows.weights is None else rows.weights
     v, keep = (None if a is None else _place(a, mesh, room) for a in (v, keep))
     return Rows(_place(rows.x, mesh, room), v, keep)
 
 
 def held(rows: Rows) -> int:
     """Samples of this process among placed rows."""
-    if rows.keep is None:
+    if rows.valid is None:
         return rows.x.shape[0] // jax.process_count()
-    return int(np.count_nonzero(fetch(rows.keep)))
+    return int(np.count_nonzero(fetch(rows.valid)))
 
 
 def as_held(data: PyTree) -> PyTree:

@@ -51,12 +51,12 @@ def null_misfit(term: Term, columns: Array | None = None) -> Array:
     Where these are some of the rows, ``columns`` are the `shares` of all rows; the misfit then adds
     over rows.
     """
-    x, v = term.rows.x, term.rows.v
+    x, v = term.rows.x, term.rows.weights
     rows, columns = null_factors(x, v) if columns is None else (x.sum(1), columns)
 
     def visit(total, piece):
         chunk, row = piece
-        return total + term.loss.null(chunk.x, chunk.v, row, columns), ()
+        return total + term.loss.null(chunk.x, chunk.weights, row, columns), ()
 
     zero = jnp.zeros((), x.dtype)
     return scan_rows(visit, zero, (term.rows, rows), default_chunk([term]))[0]
@@ -95,7 +95,10 @@ def _summary(group: list[Term], codes: Array, basis: PyTree) -> dict[str, Any]:
         "used": usage(codes * weight[:, None], basis),
         "silent": silent,
         "samples": jnp.sum(weight),
-        "total": [(t.rows.x if t.rows.v is None else t.rows.x * t.rows.v).sum(0) for t in group],
+        "total": [
+            (t.rows.x if t.rows.weights is None else t.rows.x * t.rows.weights).sum(0)
+            for t in group
+        ],
         "fitted": [_fitted(t, codes, basis) for t in group],
         "fractions": [jnp.sum(jnp.any(x != jnp.round(x), axis=1)) for x in whole],
         "above_one": [jnp.sum(jnp.any(x > 1, axis=1)) for x in whole],
@@ -103,7 +106,7 @@ def _summary(group: list[Term], codes: Array, basis: PyTree) -> dict[str, Any]:
 
 
 def _fitted(term: Term, codes: Array, basis: PyTree) -> Array:
-    h, w, v = term.read(codes), term.mix(basis), term.rows.v
+    h, w, v = term.code_map(codes), term.basis_map(basis), term.rows.weights
     if v is None:
         return h.sum(0) @ w
     return (h * v).sum(0) @ w if by_row(v) else ((h @ w) * v).sum(0)
@@ -235,6 +238,6 @@ def conclude(
 
 def _counts(term: Term) -> Array:
     """Weight of each sample that has values: a sample of zeros has codes of zeros."""
-    v = term.rows.v
+    v = term.rows.weights
     weight = jnp.ones(term.rows.x.shape[0], term.rows.x.dtype) if v is None else jnp.max(v, axis=1)
     return jnp.where(jnp.any(term.rows.x > 0, axis=1), weight, 0)

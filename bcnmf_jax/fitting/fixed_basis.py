@@ -14,11 +14,16 @@ from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.codes import SETTLED, solve_codes, solved
 from bcnmf_jax.fitting.loop import Fit
-from bcnmf_jax.fitting.start import require_target
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.blocks import is_frozen
 from bcnmf_jax.model.costs import basis_cost, costs, misfits
-from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, check_structure
+from bcnmf_jax.model.objective import (
+    AbstractObjective,
+    Blocks,
+    Data,
+    check_structure,
+    require_target,
+)
 from bcnmf_jax.model.scale import in_units, scaled, with_codes
 from bcnmf_jax.model.terms import Term
 
@@ -78,7 +83,7 @@ def check_has_codes(objective: AbstractObjective, data: Data) -> None:
 def check_width(objective: AbstractObjective, data: Data, basis: PyTree) -> None:
     """Raise ValueError for data of other features than the basis."""
     for term in objective.terms(data):
-        want = term.mix(basis).shape[1]
+        want = term.basis_map(basis).shape[1]
         if term.rows.x.shape[1] != want:
             raise ValueError(
                 f"data[{term.codes[0]!r}] has {term.rows.x.shape[1]} features, the fit {want}; "
@@ -86,7 +91,7 @@ def check_width(objective: AbstractObjective, data: Data, basis: PyTree) -> None
             )
 
 
-def game_misfits(
+def reduced_misfits(
     objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop
 ) -> tuple[list[Array], list[Array]]:
     """Per term the misfit with all codes at their optimum, and what of it the frozen components
@@ -102,21 +107,21 @@ def game_misfits(
     return best, [jnp.zeros_like(v) if t.codes[0] == "target" else v for t, v in pairs]
 
 
-def game_cost(
+def reduced_cost(
     objective: AbstractObjective, terms: list[Term], best: list, alone: list, basis: PyTree
 ) -> Array:
-    """The game's value from the `game_misfits` of all rows."""
+    """The game's value from the `reduced_misfits` of all rows."""
     added = [v - w for v, w in zip(best, alone, strict=True)]
     return basis_cost(objective, terms, added, basis)
 
 
 @eqx.filter_jit
 def _value(objective, data, basis, stop):
-    best, alone = game_misfits(objective, data, basis, stop)
-    return game_cost(objective, objective.terms(data), best, alone, basis)
+    best, alone = reduced_misfits(objective, data, basis, stop)
+    return reduced_cost(objective, objective.terms(data), best, alone, basis)
 
 
-def game_value(
+def reduced_objective(
     objective: AbstractObjective,
     data: dict,
     blocks: Blocks,

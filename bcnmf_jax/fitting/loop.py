@@ -14,17 +14,16 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from bcnmf_jax.data.memory import owned
-from bcnmf_jax.data.numbers import known
+from bcnmf_jax.data.numbers import concrete
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.change import relative_change
 from bcnmf_jax.fitting.codes import start_all_codes
 from bcnmf_jax.fitting.devices import as_held, collect, place_blocks, shard
 from bcnmf_jax.fitting.diagnostics import diagnose
-from bcnmf_jax.fitting.start import require_target
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.blocks import blank, canonical, with_frozen
 from bcnmf_jax.model.costs import costs, misfits_in_turn
-from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
+from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, require_target
 from bcnmf_jax.model.scale import restored, scaled, with_codes
 from bcnmf_jax.solvers.default import default_solver
 from bcnmf_jax.solvers.solver import AbstractSolver
@@ -234,7 +233,7 @@ def check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> Bl
     if have != features:
         raise ValueError(f"blocks['basis'] has {have} features, the data {features}")
     for leaf in jax.tree.leaves(blocks):
-        value = known(leaf)
+        value = concrete(leaf)
         if value is not None and not ((value >= 0) & np.isfinite(value)).all():
             raise ValueError("blocks must be nonnegative and finite; found negative values or NaN")
     return {name: blocks[name] for name in wants}

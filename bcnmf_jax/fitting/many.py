@@ -16,17 +16,17 @@ from jaxtyping import Array, Key
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.chunks import BYTES, RESTARTS, axis_size, chunk_rows
-from bcnmf_jax.data.numbers import known, number
+from bcnmf_jax.data.numbers import concrete, number
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.devices import collect, shard
 from bcnmf_jax.fitting.loop import Fit, check_types, run
-from bcnmf_jax.fitting.start import Method, check_method, require_target, start
+from bcnmf_jax.fitting.start import Method, check_method, settled, start
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.blocks import truncate
 from bcnmf_jax.model.gradients import reconstruct
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.losses import Frobenius
-from bcnmf_jax.model.objective import AbstractObjective, Data
+from bcnmf_jax.model.objective import AbstractObjective, Data, require_target
 from bcnmf_jax.model.scale import restored, scaled
 from bcnmf_jax.solvers.default import default_solver
 from bcnmf_jax.solvers.solver import AbstractSolver
@@ -79,7 +79,7 @@ def _sweep(make, data, alphas, ranks, keys, loss, kwargs, solver, stop, static) 
         a, r, s = jnp.unravel_index(index, shape)
         objective = build(alphas[a])
         blocks = jax.tree.map(lambda leaf: leaf[s], starts)
-        blocks = objective.settle(data, truncate(objective, blocks, ranks[r]))
+        blocks = settled(objective, data, truncate(objective, blocks, ranks[r]))
         return run(objective, data, blocks, solver, stop, looks)
 
     fits = map_batched(one, int(np.prod(shape)), batch)
@@ -152,7 +152,7 @@ def sweep(
         if np.ndim(axis) == 0 or len(axis) == 0:
             raise ValueError(f"{name} must be a list or array with at least one value")
     ranks = np.asarray([check_integer(k, f"ranks[{i}]") for i, k in enumerate(ranks)])
-    value = known(alphas)
+    value = concrete(alphas)
     if value is not None and not ((value >= 0) & np.isfinite(value)).all():
         raise ValueError(f"alphas must be at least 0 and finite, found {alphas}")
     if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):

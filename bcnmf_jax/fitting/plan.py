@@ -21,7 +21,7 @@ class Plan(NamedTuple):
     ----------
     objective : str
         "nmf", "contrastive", "published", "shared_target", "background_first" or "sequential"
-        (background first, its target components in turn: `deflate`).
+        (background first, its target components in turn: `fit_sequential`).
     alpha : float, or one value per background
     n_components : int
         Target components.

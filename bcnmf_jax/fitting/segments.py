@@ -19,25 +19,28 @@ from jaxtyping import Array, Key
 
 from bcnmf_jax.fitting.loop import Fit, Running, advance, begin, finish
 from bcnmf_jax.fitting.many import default_batch
-from bcnmf_jax.fitting.start import start
+from bcnmf_jax.fitting.start import settled, start
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.objective import AbstractObjective, Data
 from bcnmf_jax.model.scale import restored, scaled
 from bcnmf_jax.solvers.default import default_solver
 
-Tell = Callable[[float], Any]
+OnProgress = Callable[[float], Any]
 """Is given the share of the work that is done, from 0 to 1."""
 SECONDS = 0.5
 """From which a segment is long enough: shorter ones are followed by one of twice as many looks."""
 
 
-def part_of(tell: Tell | None, part: int, parts: int) -> Tell | None:
+def part_of(on_progress: OnProgress | None, part: int, parts: int) -> OnProgress | None:
     """The listener to one of several equal parts of the work; None where nobody listens."""
-    return None if tell is None else lambda share: tell((part + share) / parts)
+    return None if on_progress is None else lambda share: on_progress((part + share) / parts)
 
 
 def to_the_end(
-    step: Callable[[Running, Any], Running], now: Running, stop: Stop, tell: Tell | None
+    step: Callable[[Running, Any], Running],
+    now: Running,
+    stop: Stop,
+    on_progress: OnProgress | None,
 ) -> Running:
     """Fits side by side, or one, run until all have ended.
 
@@ -47,19 +50,19 @@ def to_the_end(
         `advance`, compiled, as a function of where the fits stand and of ``until``.
     now : Running
     stop : Stop
-    tell : callable, optional
+    on_progress : callable, optional
         Is given the share of the most steps that are done.
     """
     most, looks = int(stop.max_steps), 1
-    until = most if tell is None else min(stop.every, most)
+    until = most if on_progress is None else min(stop.every, most)
     while True:
         clock = time.perf_counter()
         now = step(now, np.int32(until))
         steps, settled, going = jax.device_get((now.steps, now.settled, now.going))
         if not np.any((steps < most) & ~settled & going):
             return now
-        if tell is not None:
-            tell(until / most)
+        if on_progress is not None:
+            on_progress(until / most)
         looks *= 2 if time.perf_counter() - clock < SECONDS else 1
         until = min(until + looks * stop.every, most)
 
@@ -70,7 +73,7 @@ def fit_starts(
     rank: int,
     keys: Key[Array, " restarts"],
     stop: Stop,
-    tell: Tell | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Fit:
     """Fits of prepared data from random starts, as many side by side as `sweep` has.
 
@@ -79,7 +82,7 @@ def fit_starts(
     objective, data, rank, stop
         As of `fit` and `init`.
     keys : array of keys (S,)
-    tell : callable, optional
+    on_progress : callable, optional
         Is given the share of the steps that are done, if every one of them is needed.
 
     Returns
@@ -94,7 +97,7 @@ def fit_starts(
     size = -(-count // batches)
     found = []
     for b, index in enumerate((np.arange(batches * size) % count).reshape(batches, size)):
-        share = part_of(tell, b, batches)
+        share = part_of(on_progress, b, batches)
         now = _begin(objective, data, rank, keys[index], solver, stop.looks)
         step = partial(_advance, objective, data, solver=solver, stop=stop)
         now = to_the_end(lambda now, until, step=step: step(now, until=until), now, stop, share)
@@ -108,7 +111,7 @@ def fit_starts(
 @eqx.filter_jit
 def _begin(objective, data, rank, keys, solver, looks) -> Running:
     def one(key):
-        blocks = objective.settle(data, start(objective, data, rank, key, "random"))
+        blocks = settled(objective, data, start(objective, data, rank, key, "random"))
         return begin(objective, data, blocks, solver, looks)
 
     return jax.vmap(one)(keys)

@@ -28,12 +28,12 @@ from bcnmf_jax.fitting.loop import (
     result_name,
     run,
 )
-from bcnmf_jax.fitting.segments import Tell, part_of, to_the_end
-from bcnmf_jax.fitting.start import require_target, uniform_rows
+from bcnmf_jax.fitting.segments import OnProgress, part_of, to_the_end
+from bcnmf_jax.fitting.start import frozen_rows
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.losses import Frobenius
-from bcnmf_jax.model.objective import Blocks, Data
+from bcnmf_jax.model.objective import Blocks, Data, require_target
 from bcnmf_jax.model.scale import restored, scaled
 from bcnmf_jax.objectives import BackgroundFirst
 from bcnmf_jax.solvers.default import default_solver
@@ -57,7 +57,7 @@ def residual_rows(
     For other losses than squared error the residual is over the root of each feature's mean, since
     counts vary with their mean.
     """
-    residual = rows.x - fitted if rows.v is None else rows.v * (rows.x - fitted)
+    residual = rows.x - fitted if rows.weights is None else rows.weights * (rows.x - fitted)
     scale = jnp.ones_like(fitted[0])
     if type(loss) is not Frobenius:
         scale = jnp.sqrt(jnp.maximum(fitted.mean(0), jnp.finfo(fitted.dtype).eps))
@@ -137,11 +137,7 @@ def in_turn(
     return lax.scan(one, jnp.zeros((rank, frozen.shape[1]), frozen.dtype), jnp.arange(rank))[0]
 
 
-@eqx.filter_jit
-def _frozen(objective, data, rank, key) -> Array:
-    dtype = jax.tree.leaves(data)[0].dtype
-    drawn = uniform_rows(key, rank + objective.extra, objective.features(data), dtype)
-    return objective.prepare_basis(data, drawn, key)[rank:]
+_frozen = eqx.filter_jit(frozen_rows)
 
 
 @eqx.filter_jit
@@ -163,7 +159,7 @@ def _place(found, index, fit) -> Array:
     return found.at[index].set(fit.blocks["basis"][0])
 
 
-def deflate(
+def fit_sequential(
     objective: BackgroundFirst,
     data: dict,
     rank: int,
@@ -175,7 +171,7 @@ def deflate(
     refit: bool = True,
     weights: dict | None = None,
     mask: dict | None = None,
-    progress: Tell | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Fit:
     """Fit target components one after the other, each beyond the background's basis and the last.
 
@@ -199,7 +195,7 @@ def deflate(
         out. Without it, the first components are those of a smaller rank.
     weights, mask : dict, optional
         As in `fit`.
-    progress : callable, optional
+    on_progress : callable, optional
         Is given the share that is done, from 0 to 1, if every step is needed.
 
     Returns
@@ -225,11 +221,11 @@ def deflate(
     movers = [default_solver(o, rows) if solver is None else solver for o in (wide, objective)]
 
     def ended(made: BackgroundFirst, now: Running, solver: AbstractSolver, part: int) -> Fit:
-        tell = part_of(progress, part, rank + bool(refit))
+        share = part_of(on_progress, part, rank + bool(refit))
         step = lambda now, until: _advance(made, rows, now, solver, stop, until)  # noqa: E731
-        return _finish(made, rows, to_the_end(step, now, stop, tell))
+        return _finish(made, rows, to_the_end(step, now, stop, share))
 
-    frozen = _frozen(objective, rows, rank, key)
+    frozen = _frozen(objective, rows, key)
     found, fits = jnp.zeros((rank, frozen.shape[1]), frozen.dtype), []
     for k in range(rank):
         known, index = jnp.concatenate([found, frozen]), np.int32(k)

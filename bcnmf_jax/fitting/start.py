@@ -12,13 +12,21 @@ from jaxtyping import Array, Key, PyTree
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.preparation import prepare
-from bcnmf_jax.data.rows import is_rows
-from bcnmf_jax.fitting.codes import start_all_codes
+from bcnmf_jax.data.rows import is_rows, stacked_rows
+from bcnmf_jax.fitting.codes import solve_codes, start_all_codes
 from bcnmf_jax.fitting.devices import fetch_blocks, shard
-from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, check_structure
+from bcnmf_jax.fitting.loop import run
+from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, require_target
 from bcnmf_jax.model.scale import scaled, with_codes
+from bcnmf_jax.solvers.default import default_solver
 
 Method = Literal["random", "nndsvd"]
+SETTLED_START = Stop(tol=0.0, max_steps=10)
+"""Passes of ten code updates before the first step: as many for every row, so that chunks of rows
+settle as the whole does."""
+FROZEN = Stop(tol=1e-4, max_steps=300)
+"""Of the fit that gives the frozen rows."""
 
 
 def uniform_rows(key: Key[Array, ""], count: int, features: int, dtype) -> Array:
@@ -72,26 +80,53 @@ def start(
 ) -> Blocks:
     """Blocks for data that has been prepared, their codes not yet settled; see `init`."""
     drawn = start_basis(objective, data, rank, key, method)
-    basis = objective.prepare_basis(data, drawn, key)
+    basis = objective.prepare_basis(drawn)
+    if objective.frozen_objective is not None:
+        rows = frozen_rows(objective, data, key)
+        basis = jnp.concatenate([basis[: basis.shape[0] - len(rows)], rows])
     return {"basis": basis} | start_all_codes(objective, data, basis)
+
+
+def settled(objective: AbstractObjective, data: Data, blocks: Blocks) -> Blocks:
+    """Blocks whose codes are at their optimum where the objective asks for that."""
+    if not objective.settled_start:
+        return blocks
+    return solve_codes(objective, data, blocks["basis"], SETTLED_START)
+
+
+def frozen_key(key: Key[Array, ""]) -> Key[Array, ""]:
+    """Key of the fit that gives the frozen rows, from that of the start."""
+    return jax.random.fold_in(key, 2**31 - 3)
+
+
+def frozen_rows(objective: AbstractObjective, data: Data, key: Key[Array, ""]) -> Array:
+    """Frozen rows of the basis (frozen, g): those of a fit of all backgrounds, stacked.
+
+    Raises
+    ------
+    ValueError
+        Without a background.
+    """
+    plain, own = objective.frozen_objective, frozen_key(key)
+    assert plain is not None
+    if "background" not in data:
+        raise ValueError(f'{type(objective).__name__} needs data["background"]')
+    several = data["background"]
+    stacked = {"target": stacked_rows(several if isinstance(several, list) else [several])}
+    solver = default_solver(plain, stacked)
+    blocks = start(plain, stacked, objective.frozen, own, "random")
+    return run(plain, stacked, blocks, solver, FROZEN, FROZEN.looks).blocks["basis"]
 
 
 @eqx.filter_jit
 def _start(objective, data, rank, key, method) -> Blocks:
-    return objective.settle(data, start(objective, data, rank, key, method))
+    return settled(objective, data, start(objective, data, rank, key, method))
 
 
 def check_method(method: str) -> None:
     """Raise ValueError for a start that is not known."""
     if method not in ("random", "nndsvd"):
         raise ValueError(f"method must be 'random' or 'nndsvd', found {method!r}")
-
-
-def require_target(objective: AbstractObjective, data: Data) -> None:
-    """Raise ValueError for data without a target, or of a structure that is not taken."""
-    if "target" not in data:
-        raise ValueError('data needs a "target"')
-    check_structure(objective, data)
 
 
 def init(

@@ -1,4 +1,4 @@
-"""TODO fitting.stop."""
+"""When to stop: tolerance, most steps, steps between looks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from bcnmf_jax.data.checks import MOST_INTEGER, check_integer
-from bcnmf_jax.data.numbers import known, number, shown, traced
+from bcnmf_jax.data.numbers import concrete, number, shown, traced
 
 MOST_LOOKS = 2**20
 """Longest trace: 12 MiB in single precision."""
@@ -35,7 +35,7 @@ class Stop(eqx.Module):
     tol : float
         Converged when no reconstruction has changed by more than this, relative to itself in the
         Frobenius norm, since the last look, nor the part of it that components explain which are
-        not frozen; under `VarPro`, when the `residual` is below this. 0 runs every step.
+        not frozen; under `VarPro`, when the `stationarity` is below this. 0 runs every step.
     max_steps : int
         Most steps.
     every : int
@@ -56,7 +56,7 @@ class Stop(eqx.Module):
     __repr__ = shown
 
     def __check_init__(self):
-        tol, steps = known(self.tol), known(self.max_steps)
+        tol, steps = concrete(self.tol), concrete(self.max_steps)
         if tol is not None and not tol >= 0:
             raise ValueError(f"Stop(tol) must be at least 0, found {tol}")
         if steps is not None:

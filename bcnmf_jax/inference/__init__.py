@@ -4,8 +4,8 @@ what is below it."""
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from bcnmf_jax.inference.alphas import Transitions, collapse_alpha, transitions
-from bcnmf_jax.inference.background import background_check, strata
+from bcnmf_jax.inference.alphas import CriticalAlphas, collapse_alpha, critical_alphas
+from bcnmf_jax.inference.background import background_check, split_by_stratum
 from bcnmf_jax.inference.consensus_programs import Consensus, consensus
 from bcnmf_jax.inference.enrichment_test import Enrichment, enrichment
 from bcnmf_jax.inference.resampled_loadings import Bootstrap, bootstrap
@@ -22,6 +22,17 @@ def __getattr__(name: str):
 
 
 __all__ = [
-    "Bootstrap", "Consensus", "Enrichment", "Selection", "Transitions", "background_check",
-    "bootstrap", "collapse_alpha", "consensus", "enrichment", "select", "strata", "transitions",
+    "Bootstrap",
+    "Consensus",
+    "CriticalAlphas",
+    "Enrichment",
+    "Selection",
+    "background_check",
+    "bootstrap",
+    "collapse_alpha",
+    "consensus",
+    "critical_alphas",
+    "enrichment",
+    "select",
+    "split_by_stratum",
 ]  # fmt: skip

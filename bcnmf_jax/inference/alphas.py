@@ -15,11 +15,11 @@ from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.codes import SETTLED, solve_codes
 from bcnmf_jax.fitting.loop import Fit, result_name, run
-from bcnmf_jax.fitting.start import require_target, start
+from bcnmf_jax.fitting.start import start
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.losses import Frobenius
-from bcnmf_jax.model.objective import Data
+from bcnmf_jax.model.objective import Data, require_target
 from bcnmf_jax.model.scale import scaled
 from bcnmf_jax.objectives import NMF
 from bcnmf_jax.solvers.default import default_solver
@@ -29,7 +29,7 @@ MINOR = 0.01
 """Share of the background's usage below which a program sets no limit."""
 
 
-class Transitions(eqx.Module):
+class CriticalAlphas(eqx.Module):
     """Contrasts per sample at which the programs of a background leave the basis of `Contrastive`.
 
     Attributes
@@ -40,22 +40,24 @@ class Transitions(eqx.Module):
         in the data's scale. In ascending order.
     shares : Array (background_rank,)
         Share of the background's usage that each program has, in the same order.
-    unit : Array
+    median : Array
         Median of ``alphas``, weighted by ``shares``: the contrast at which half of what is shared
-        has left. Contrasts in this unit do not depend on scale or depth of either set.
-    safe : Array
+        has left. Contrasts in this median do not depend on scale or depth of either set.
+    largest : Array
         The largest of ``alphas`` among programs with more than 1 % of the usage: beyond it nothing
         shared is left to remove, and a larger contrast only discards more of the target.
     """
 
     alphas: Array
     shares: Array
-    unit: Array
-    safe: Array
+    median: Array
+    largest: Array
 
 
 @eqx.filter_jit
-def _transitions(data: Data, rank: int, loss: AbstractLoss, key, squared: bool) -> Transitions:
+def _critical_alphas(
+    data: Data, rank: int, loss: AbstractLoss, key, squared: bool
+) -> CriticalAlphas:
     plain, background = NMF(loss), {"target": data["background"]}
     blocks = start(plain, background, rank, key, "random")
     solver = default_solver(plain, background)
@@ -63,7 +65,7 @@ def _transitions(data: Data, rank: int, loss: AbstractLoss, key, squared: bool) 
 
     def moment(rows: Any) -> Array:
         codes = solve_codes(plain, {"target": rows}, basis, SETTLED)["target"]
-        weight = 1 if rows.v is None else jnp.max(rows.v, axis=1, keepdims=True)
+        weight = 1 if rows.weights is None else jnp.max(rows.weights, axis=1, keepdims=True)
         return jnp.sum(weight * (codes**2 if squared else codes), axis=0) / rows.size
 
     x, y = moment(data["target"]), moment(data["background"])
@@ -72,11 +74,11 @@ def _transitions(data: Data, rank: int, loss: AbstractLoss, key, squared: bool) 
     order = jnp.argsort(alphas)
     alphas, shares = alphas[order], (used / jnp.maximum(used.sum(), tiny))[order]
     middle = jnp.argmax(jnp.cumsum(shares) >= 0.5)
-    safe = jnp.max(jnp.where(shares > MINOR, alphas, 0))
-    return Transitions(alphas, shares, alphas[middle], safe)
+    largest = jnp.max(jnp.where(shares > MINOR, alphas, 0))
+    return CriticalAlphas(alphas, shares, alphas[middle], largest)
 
 
-def transitions(
+def critical_alphas(
     data: dict,
     *,
     background_rank: int = 10,
@@ -84,7 +86,7 @@ def transitions(
     key: Key[Array, ""] | None = None,
     weights: dict | None = None,
     mask: dict | None = None,
-) -> Transitions:
+) -> CriticalAlphas:
     """The contrasts at which shared programs drop out, from the data, before a contrast is fitted.
 
     A basis of the background is fitted by plain NMF, and read on both sets: program k leaves near
@@ -105,7 +107,7 @@ def transitions(
 
     Returns
     -------
-    Transitions
+    CriticalAlphas
 
     Raises
     ------
@@ -114,13 +116,13 @@ def transitions(
     """
     check_integer(background_rank, "background_rank")
     if isinstance(data, dict) and not hasattr(data.get("background"), "shape"):
-        raise ValueError('transitions needs one matrix as data["background"]')
+        raise ValueError('critical_alphas needs one matrix as data["background"]')
     loss = Frobenius() if loss is None else loss
     rows = prepare(data, weights, mask)
     require_target(NMF(loss), rows)
     rows, _ = scaled(NMF(loss), rows)
     key = jax.random.key(0) if key is None else key
-    return _transitions(rows, int(background_rank), loss, key, type(loss) is Frobenius)
+    return _critical_alphas(rows, int(background_rank), loss, key, type(loss) is Frobenius)
 
 
 def collapse_alpha(found: Fit, alphas: Sequence[float] | np.ndarray) -> np.ndarray:

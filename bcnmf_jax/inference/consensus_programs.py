@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.codes import SETTLED, solve_codes
-from bcnmf_jax.fitting.fixed_basis import game_value
+from bcnmf_jax.fitting.fixed_basis import reduced_objective
 from bcnmf_jax.fitting.loop import Fit, fit_prepared, result_name
-from bcnmf_jax.fitting.start import require_target
 from bcnmf_jax.fitting.stop import Stop
-from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
+from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, require_target
 from bcnmf_jax.model.scale import scaled, with_codes
 from bcnmf_jax.solvers.default import default_solver
 
@@ -76,7 +75,7 @@ def consensus(
     n_components: int,
     density: float = 0.5,
     neighbours: float = 0.3,
-    seed: int = 0,
+    random_state: int = 0,
     weights: dict | None = None,
     mask: dict | None = None,
 ) -> Consensus:
@@ -100,7 +99,7 @@ def consensus(
         Largest mean distance, between 0 and 2, of a component to its nearest neighbours.
     neighbours : float
         How many neighbours those are, as a share of the restarts used.
-    seed : int
+    random_state : int
         Of k-means.
     weights, mask : dict, optional
         As in `fit`.
@@ -116,7 +115,7 @@ def consensus(
         be used, or fewer components than programs are dense enough.
     """
     check_integer(n_components, "n_components")
-    check_seed(seed)
+    check_seed(random_state, "random_state")
     for name, value, top in (("density", density, 2.0), ("neighbours", neighbours, 1.0)):
         if not 0 < value <= top:
             raise ValueError(f"{name} must be above 0 and at most {top:g}, found {value!r}")
@@ -139,7 +138,7 @@ def consensus(
     enters = used[:, None] & (length > 0)
     unit = own[enters] / length[enters][:, None]
     count = max(round(neighbours * used.sum()), 1)
-    found = clusters(unit, n_components, count, density, seed)
+    found = clusters(unit, n_components, count, density, random_state)
     members, distance = np.full(enters.shape, -1), np.full(enters.shape, np.nan)
     members[enters], distance[enters] = found.labels, found.distance
     share = np.array([(members[used] == k).any(1).mean() for k in range(n_components)])
@@ -148,7 +147,7 @@ def consensus(
     kept, extra = -1, wide[0][:0]
     if objective.extra:
         values = [
-            float(game_value(objective, rows, {"basis": b})) if use else np.inf
+            float(reduced_objective(objective, rows, {"basis": b})) if use else np.inf
             for b, use in zip(bases, used, strict=True)
         ]
         kept = int(np.argmin(values))
@@ -177,7 +176,9 @@ class Clusters(NamedTuple):
     silhouette: NDArray
 
 
-def clusters(unit: NDArray, number: int, neighbours: int, density: float, seed: int) -> Clusters:
+def clusters(
+    unit: NDArray, number: int, neighbours: int, density: float, random_state: int
+) -> Clusters:
     """Clusters of the rows of ``unit (n, g)`` that are near others, and their medians.
 
     Raises
@@ -207,7 +208,7 @@ def clusters(unit: NDArray, number: int, neighbours: int, density: float, seed: 
         )
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # too few distinct rows: below
-        found = KMeans(number, n_init=10, random_state=seed).fit_predict(unit[dense])
+        found = KMeans(number, n_init=10, random_state=random_state).fit_predict(unit[dense])
     if (distinct := len(np.unique(found))) < number:
         raise ValueError(
             f"restarts have {distinct} distinct components; ask for no more than n_components="

@@ -17,11 +17,10 @@ from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.codes import KEPT, SETTLED, solve_codes, start_all_codes
 from bcnmf_jax.fitting.loop import Fit, check_types, result_name, run
 from bcnmf_jax.fitting.many import default_batch, map_batched
-from bcnmf_jax.fitting.start import require_target
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference.resampling import how_often, weighed
 from bcnmf_jax.model.blocks import is_frozen
-from bcnmf_jax.model.objective import AbstractObjective, Blocks
+from bcnmf_jax.model.objective import AbstractObjective, Blocks, require_target
 from bcnmf_jax.model.scale import scaled
 from bcnmf_jax.solvers.default import default_solver
 from bcnmf_jax.solvers.solver import AbstractSolver
@@ -63,7 +62,7 @@ def bootstrap(
     groups: dict | None = None,
     n_resamples: int = 100,
     level: float = 0.9,
-    seed: int = 0,
+    random_state: int = 0,
     solver: AbstractSolver | None = None,
     stop: Stop | None = None,
     weights: dict | None = None,
@@ -91,7 +90,7 @@ def bootstrap(
         At least 20.
     level : float
         Share of the resamples within an interval, in (0, 1).
-    seed : int
+    random_state : int
     solver : AbstractSolver, optional
         As in `fit`.
     stop : Stop, optional
@@ -109,7 +108,7 @@ def bootstrap(
         fewer than two; where too many resamples collapse.
     """
     check_integer(n_resamples, "n_resamples", FEWEST)
-    check_seed(seed)
+    check_seed(random_state, "random_state")
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, found {level!r}")
     stop = Stop(tol=1e-4) if stop is None else stop
@@ -117,7 +116,7 @@ def bootstrap(
     rows = prepare(data, weights, mask)
     require_target(objective, rows)
     rows, _ = scaled(objective, rows)
-    counts = how_often(rows, groups or {}, n_resamples, np.random.default_rng(seed))
+    counts = how_often(rows, groups or {}, n_resamples, np.random.default_rng(random_state))
     dtype = jax.tree.leaves(rows)[0].dtype
     basis = (fit.blocks if isinstance(fit, Fit) else fit)["basis"]
     basis = jax.tree.map(lambda w: owned(w, dtype), basis)

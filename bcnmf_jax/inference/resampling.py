@@ -72,7 +72,11 @@ def weighed(rows: Data, counts: dict, index: Any) -> Data:
 
     def one(sets, count):
         v = count[index][:, None]
-        more = lambda r: replace(r, v=v.astype(r.x.dtype) * (1 if r.v is None else r.v))  # noqa: E731
+
+        def more(r):
+            given = 1 if r.weights is None else r.weights
+            return replace(r, weights=v.astype(r.x.dtype) * given)
+
         return jax.tree.map(more, sets, is_leaf=is_rows)
 
     return {

@@ -28,7 +28,7 @@ def _auc(ranks: NDArray, member: NDArray) -> NDArray:
 
 
 def component_auc(
-    codes: ArrayLike, labels: ArrayLike, seed: int = 0, permutations: int = 20
+    codes: ArrayLike, labels: ArrayLike, random_state: int = 0, permutations: int = 20
 ) -> dict[str, float]:
     """Return how well the best single component tells the classes apart.
 
@@ -37,7 +37,7 @@ def component_auc(
     codes : (n, k) array_like
         Ranked as they are.
     labels : (n,) array_like
-    seed : int
+    random_state : int
         Seed of the permutations.
     permutations : int
         Number of random relabellings behind the chance level.
@@ -61,7 +61,7 @@ def component_auc(
     check_integer(permutations, "permutations")
     if count < 2 or not np.isfinite(h).all():
         return {"auc": float("nan"), "auc_chance": float("nan")}
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_state)
     labellings = np.stack([classes, *(rng.permutation(classes) for _ in range(permutations))])
     # With two classes one of them says it all; columns are (labelling, class).
     wanted = np.arange(1 if count == 2 else 0, count)
@@ -71,18 +71,20 @@ def component_auc(
     return {"auc": float(best[0]), "auc_chance": float(best[1:].mean())}
 
 
-def _folds(classes: NDArray, groups: NDArray | None, seed: int) -> list[tuple[NDArray, NDArray]]:
+def _folds(
+    classes: NDArray, groups: NDArray | None, random_state: int
+) -> list[tuple[NDArray, NDArray]]:
     """Five splits stratified by class (fewer where a class is rare), groups kept whole."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     if groups is None:
         count = min(5, int(np.bincount(classes).min()))
-        model = StratifiedKFold(max(count, 2), shuffle=True, random_state=seed)
+        model = StratifiedKFold(max(count, 2), shuffle=True, random_state=random_state)
     else:
         # A fold beyond the rarest class's number of groups would miss that class for certain.
         pairs = np.unique(np.stack([classes, groups]), axis=1)
         count = min(5, int(np.bincount(pairs[0]).min()))
-        model = StratifiedGroupKFold(max(count, 2), shuffle=True, random_state=seed)
+        model = StratifiedGroupKFold(max(count, 2), shuffle=True, random_state=random_state)
     return [] if count < 2 else list(model.split(classes, classes, groups))
 
 
@@ -90,7 +92,7 @@ def logistic_auc(
     codes: ArrayLike,
     labels: ArrayLike,
     groups: ArrayLike | None = None,
-    seed: int = 0,
+    random_state: int = 0,
     *,
     shared: ArrayLike | None = None,
 ) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def logistic_auc(
     labels : (n,) array_like
     groups : (n,) array_like, optional
         Donor, mouse or cell line of each row; none is split between training and test.
-    seed : int
+    random_state : int
         Seed of the folds.
 
     Returns
@@ -134,7 +136,7 @@ def logistic_auc(
         return missing("codes are not finite")
     if count < 2:
         return missing("labels hold one class")
-    folds = _folds(classes, group_index, seed)
+    folds = _folds(classes, group_index, random_state)
     if not folds:
         return missing(f"a class has fewer than two {'rows' if groups is None else 'groups'}")
     rows = readouts(h, shared)["primary"]

@@ -16,7 +16,7 @@ def clustering(
     codes: ArrayLike,
     labels: ArrayLike,
     n_clusters: int | None = None,
-    seed: int = 0,
+    random_state: int = 0,
     *,
     shared: ArrayLike | None = None,
 ) -> dict[str, float]:
@@ -29,7 +29,7 @@ def clustering(
     labels : (n,) array_like
     n_clusters : int, optional
         The number of classes by default.
-    seed : int
+    random_state : int
         Seed of k-means.
 
     Returns
@@ -60,7 +60,7 @@ def clustering(
         with threadpool_limits(1), warnings.catch_warnings():
             # Fewer distinct rows than clusters (a collapsed fit): the score says it.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            found = KMeans(clusters, n_init=10, random_state=seed).fit_predict(rows)
+            found = KMeans(clusters, n_init=10, random_state=random_state).fit_predict(rows)
         scores[f"ari_{name}"] = float(adjusted_rand_score(classes, found))
         scores[f"nmi_{name}"] = float(normalized_mutual_info_score(classes, found))
     return scores

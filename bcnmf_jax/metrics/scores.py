@@ -15,7 +15,7 @@ def score(
     groups: ArrayLike | None = None,
     components: ArrayLike | None = None,
     truth: ArrayLike | None = None,
-    seed: int = 0,
+    random_state: int = 0,
     *,
     shared: ArrayLike | None = None,
 ) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def score(
         See `logistic_auc`.
     components, truth : (k, g), (t, g) array_like, optional
         See `recovery`; ``cosine`` is NaN unless both are given.
-    seed : int
+    random_state : int
         Seed of k-means, permutations and folds.
 
     Returns
@@ -46,8 +46,8 @@ def score(
     if components is not None and truth is not None:
         cosine = recovery(components, truth)
     return {
-        **clustering(codes, labels, seed=seed, shared=shared),
-        **component_auc(codes, labels, seed=seed),
-        **logistic_auc(codes, labels, groups, seed=seed, shared=shared),
+        **clustering(codes, labels, random_state=random_state, shared=shared),
+        **component_auc(codes, labels, random_state=random_state),
+        **logistic_auc(codes, labels, groups, random_state=random_state, shared=shared),
         **cosine,
     }

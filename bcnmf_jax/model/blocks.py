@@ -1,4 +1,4 @@
-"""TODO model.blocks."""
+"""Blocks of a fit in canonical form, with frozen or masked components."""
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,11 @@ from bcnmf_jax.model.terms import Term, get, put
 
 
 def blank(terms: list[Term], blocks: Blocks) -> Blocks:
-    """Blocks with 0 for the codes of rows that only fill up a device (`Rows.keep`), which weight
+    """Blocks with 0 for the codes of rows that only fill up a device (`Rows.valid`), which weight
     decay of unconstrained codes would move."""
     for term in terms:
-        if term.rows.keep is not None:
-            blocks = put(blocks, term.codes, get(blocks, term.codes) * term.rows.keep)
+        if term.rows.valid is not None:
+            blocks = put(blocks, term.codes, get(blocks, term.codes) * term.rows.valid)
     return blocks
 
 

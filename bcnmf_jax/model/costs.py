@@ -1,4 +1,4 @@
-"""TODO model.costs."""
+"""Costs of the blocks: misfits of terms, penalties, and what each block minimises."""
 
 from collections.abc import Callable
 from typing import Any
@@ -61,7 +61,7 @@ def assemble(objective: AbstractObjective, terms: list[Term], values: list, bloc
 
 def basis_cost(objective: AbstractObjective, terms: list, values: list, basis: PyTree) -> Array:
     """What the basis minimises: the signed sum of the misfits, and its penalties."""
-    paid = sum(jnp.asarray(t.pays, v.dtype) * v for t, v in zip(terms, values, strict=True))
+    paid = sum(jnp.asarray(t.weight, v.dtype) * v for t, v in zip(terms, values, strict=True))
     return paid + objective.basis_penalty(basis)[0]
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 
-class Split(eqx.Module):
-    """A gradient ``pos - neg`` whose halves are nonnegative.
+class GradientParts(eqx.Module):
+    """A gradient ``positive - negative`` whose halves are nonnegative.
 
     Splits add, and scale; multiplying by a negative number swaps the halves. A contrast is such a
     multiplication: the background's misfit enters the basis with weight ``-a``, so what would pull
@@ -16,34 +16,35 @@ class Split(eqx.Module):
 
     Attributes
     ----------
-    pos, neg : Array
+    positive, negative : Array
         The halves, of shapes that broadcast to the shape of the block (a half that is constant
         over features is kept as one column).
     """
 
-    pos: Array
-    neg: Array
+    positive: Array
+    negative: Array
 
-    def __add__(self, other: Split) -> Split:
-        return Split(self.pos + other.pos, self.neg + other.neg)
+    def __add__(self, other: GradientParts) -> GradientParts:
+        return GradientParts(self.positive + other.positive, self.negative + other.negative)
 
-    def __rmul__(self, c) -> Split:
+    def __rmul__(self, c) -> GradientParts:
         size, keep = jnp.abs(c), jnp.asarray(c) >= 0
-        return Split(
-            size * jnp.where(keep, self.pos, self.neg), size * jnp.where(keep, self.neg, self.pos)
+        return GradientParts(
+            size * jnp.where(keep, self.positive, self.negative),
+            size * jnp.where(keep, self.negative, self.positive),
         )
 
     @property
     def grad(self) -> Array:
         """The gradient itself."""
-        return self.pos - self.neg
+        return self.positive - self.negative
 
     @property
     def ratio(self) -> Array:
-        """``neg / pos``, the factor of a multiplicative update.
+        """``negative / positive``, the factor of a multiplicative update.
 
         Where both halves vanish nothing pulls and the factor is 1. It is bounded by the inverse
         machine epsilon: a half that underflows must not write an infinity.
         """
-        tiny, bound = jnp.finfo(self.pos.dtype).tiny, 1 / jnp.finfo(self.pos.dtype).eps
-        return jnp.minimum((self.neg + tiny) / (self.pos + tiny), bound)
+        tiny, bound = jnp.finfo(self.positive.dtype).tiny, 1 / jnp.finfo(self.positive.dtype).eps
+        return jnp.minimum((self.negative + tiny) / (self.positive + tiny), bound)

@@ -1,4 +1,4 @@
-"""TODO model.gradients."""
+"""Gradients of the blocks as parts, by passes over chunks of rows."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from jaxtyping import Array, PyTree
 
 from bcnmf_jax.data.chunks import chunk_rows, scan_rows
 from bcnmf_jax.data.rows import Rows
-from bcnmf_jax.model.gradient_parts import Split
+from bcnmf_jax.model.gradient_parts import GradientParts
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
 from bcnmf_jax.model.penalties import apply
 from bcnmf_jax.model.terms import Path, Term, by_codes, get
@@ -36,33 +36,35 @@ def basis_exponent(objective: AbstractObjective, terms: list[Term]) -> Any:
     return exponent([*(t.loss.powers for t in terms), *objective.basis_powers])
 
 
-def code_split(objective: AbstractObjective, group: list[Term], chunk: list[Rows], basis: PyTree):
+def code_gradient(
+    objective: AbstractObjective, group: list[Term], chunk: list[Rows], basis: PyTree
+):
     """Function from the codes of a chunk to their split gradient: misfits and penalties."""
-    parts = [t.code_split(rows, basis) for t, rows in zip(group, chunk, strict=True)]
-    keep = chunk[0].keep
+    parts = [t.code_gradient(rows, basis) for t, rows in zip(group, chunk, strict=True)]
+    keep = chunk[0].valid
 
-    def at(codes: Array) -> Split:
+    def at(codes: Array) -> GradientParts:
         s = sum((part(codes) for part in parts[1:]), parts[0](codes))
         penalty = apply(objective.penalties, group[0].codes[0], codes)
         s = s if penalty is None else s + penalty
-        return s if keep is None else Split(s.pos * keep, s.neg * keep)
+        return s if keep is None else GradientParts(s.positive * keep, s.negative * keep)
 
     return at
 
 
-def basis_split(objective: AbstractObjective, terms: list[Term], stats: list, basis: PyTree):
-    """Split gradient of every array of the basis from the summed stats of every term."""
-    parts = [t.basis_split(s, basis) for t, s in zip(terms, stats, strict=True)]
+def basis_gradient(objective: AbstractObjective, terms: list[Term], stats: list, basis: PyTree):
+    """GradientParts gradient of every array of the basis from the summed stats of every term."""
+    parts = [t.basis_gradient(s, basis) for t, s in zip(terms, stats, strict=True)]
     penalty = objective.basis_penalty(basis)[1]
     if penalty is not None:
         parts.append(penalty)
     add = lambda *s: sum(s[1:], s[0])  # noqa: E731
-    return jax.tree.map(add, *parts, is_leaf=lambda s: isinstance(s, Split))
+    return jax.tree.map(add, *parts, is_leaf=lambda s: isinstance(s, GradientParts))
 
 
 def reconstruct(terms: list[Term]) -> bool:
     """Whether an update of these terms forms arrays of the data's size."""
-    return any(t.loss.reconstructs(t.rows.v) for t in terms)
+    return any(t.loss.reconstructs(t.rows.weights) for t in terms)
 
 
 def default_chunk(group: list[Term]) -> int:
@@ -91,12 +93,12 @@ def visit_rows(group: list[Term], codes: Array, basis: PyTree, update, chunk: in
     def visit(total, piece):
         rows, codes = piece
         codes, out = update(rows, codes)
-        stats = [t.stats(r, codes, basis) for t, r in zip(group, rows, strict=True)]
+        stats = [t.statistics(r, codes, basis) for t, r in zip(group, rows, strict=True)]
         return jax.tree.map(jnp.add, total, stats), out
 
     rows = [t.rows for t in group]
     shapes = jax.eval_shape(
-        lambda r, c: [t.stats(a, c, basis) for t, a in zip(group, r, strict=True)], rows, codes
+        lambda r, c: [t.statistics(a, c, basis) for t, a in zip(group, r, strict=True)], rows, codes
     )
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     if chunk is None:
@@ -105,8 +107,8 @@ def visit_rows(group: list[Term], codes: Array, basis: PyTree, update, chunk: in
     return out, stats
 
 
-def split(objective: AbstractObjective, data: Data, blocks: Blocks, path: Path) -> Any:
-    """Split gradient of one block with respect to its own cost.
+def block_gradient(objective: AbstractObjective, data: Data, blocks: Blocks, path: Path) -> Any:
+    """GradientParts gradient of one block with respect to its own cost.
 
     Parameters
     ----------
@@ -115,7 +117,7 @@ def split(objective: AbstractObjective, data: Data, blocks: Blocks, path: Path) 
     """
     terms, basis = objective.terms(data), blocks["basis"]
     if path == ("basis",):
-        stats = [t.stats(t.rows, get(blocks, t.codes), basis) for t in terms]
-        return basis_split(objective, terms, stats, basis)
+        stats = [t.statistics(t.rows, get(blocks, t.codes), basis) for t in terms]
+        return basis_gradient(objective, terms, stats, basis)
     group = by_codes(terms)[path]
-    return code_split(objective, group, [t.rows for t in group], basis)(get(blocks, path))
+    return code_gradient(objective, group, [t.rows for t in group], basis)(get(blocks, path))

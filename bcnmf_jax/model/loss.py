@@ -1,4 +1,4 @@
-"""TODO model.loss."""
+"""The abstract loss: a misfit of data and reconstruction, entry by entry."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from bcnmf_jax.data.numbers import shown
-from bcnmf_jax.model.gradient_parts import Split
+from bcnmf_jax.model.gradient_parts import GradientParts
 
 
-def weigh(a: Array, v: Array | None) -> Array:
+def weigh(a: Array, weights: Array | None) -> Array:
     """Values times weights, if there are any."""
-    return a if v is None else a * v
+    return a if weights is None else a * weights
 
 
 def power_of(w: Array, power: Any) -> Array | int:
@@ -24,9 +24,9 @@ def power_of(w: Array, power: Any) -> Array | int:
     return jnp.maximum(w, 1e-18) ** jnp.asarray(power, w.dtype)
 
 
-def by_row(v: Array | None) -> bool:
+def by_row(weights: Array | None) -> bool:
     """Whether weights, if any, are one per row: then they factor out of a row's misfit."""
-    return v is None or v.shape[-1] == 1
+    return weights is None or weights.shape[-1] == 1
 
 
 def xlog_ratio(x: Array, mu: Array) -> Array:
@@ -38,8 +38,8 @@ def xlog_ratio(x: Array, mu: Array) -> Array:
 class AbstractLoss(eqx.Module):
     """A misfit ``D(x | mu) = sum of d(x, mu)`` over entries, with ``mu = h @ w``.
 
-    A subclass gives ``deviance`` and ``halves`` and inherits the rest. The optional weights ``v``
-    multiply ``d`` entry by entry, as ``(n, 1)`` (samples) or ``(n, g)`` (a mask of values).
+    A subclass gives ``deviance`` and ``gradient_parts`` and inherits the rest. Optional
+    ``weights`` multiply ``d`` entry by entry, as ``(n, 1)`` (samples) or ``(n, g)`` (a mask).
     """
 
     eps: eqx.AbstractVar[float]
@@ -51,8 +51,8 @@ class AbstractLoss(eqx.Module):
         """``d(x, mu)``, entry by entry; nonnegative, 0 where ``mu = x``."""
 
     @abstractmethod
-    def halves(self, x: Array, mu: Array) -> Split:
-        """Split derivative of ``d`` with respect to ``mu``, entry by entry."""
+    def gradient_parts(self, x: Array, mu: Array) -> GradientParts:
+        """GradientParts derivative of ``d`` with respect to ``mu``, entry by entry."""
 
     @property
     @abstractmethod
@@ -68,27 +68,29 @@ class AbstractLoss(eqx.Module):
         """Reconstruction ``h @ w``, floored at ``eps`` so that a logarithm of it stays finite."""
         return jnp.maximum(h @ w, self.eps)
 
-    def value(self, x: Array, h: Array, w: Array, v: Array | None = None) -> Array:
+    def value(self, x: Array, h: Array, w: Array, weights: Array | None = None) -> Array:
         """``D(x | h w)``, a scalar."""
-        return jnp.sum(weigh(self.deviance(x, self.mean(h, w)), v))
+        return jnp.sum(weigh(self.deviance(x, self.mean(h, w)), weights))
 
-    def code_split(self, x: Array, w: Array, v: Array | None = None) -> Callable[[Array], Split]:
+    def code_gradient(
+        self, x: Array, w: Array, weights: Array | None = None
+    ) -> Callable[[Array], GradientParts]:
         """Function from codes ``h`` to their split gradient; what does not depend on ``h`` is
         computed here, once."""
 
-        def at(h: Array) -> Split:
-            s = self.halves(x, self.mean(h, w))
-            return Split(weigh(s.pos, v) @ w.T, weigh(s.neg, v) @ w.T)
+        def at(h: Array) -> GradientParts:
+            s = self.gradient_parts(x, self.mean(h, w))
+            return GradientParts(weigh(s.positive, weights) @ w.T, weigh(s.negative, weights) @ w.T)
 
         return at
 
-    def stats(self, x: Array, h: Array, w: Array, v: Array | None = None) -> Any:
+    def statistics(self, x: Array, h: Array, w: Array, weights: Array | None = None) -> Any:
         """What these rows contribute to the basis' split gradient; a pytree that adds over rows."""
-        s = self.halves(x, self.mean(h, w))
-        return Split(h.T @ weigh(s.pos, v), h.T @ weigh(s.neg, v))
+        s = self.gradient_parts(x, self.mean(h, w))
+        return GradientParts(h.T @ weigh(s.positive, weights), h.T @ weigh(s.negative, weights))
 
-    def basis_split(self, stats: Any, w: Array) -> Split:
-        """Split gradient of the basis from the summed ``stats``."""
+    def basis_gradient(self, stats: Any, w: Array) -> GradientParts:
+        """GradientParts gradient of the basis from the summed ``stats``."""
         return stats
 
     def code_gram(self, w: Array) -> Array:
@@ -111,26 +113,28 @@ class AbstractLoss(eqx.Module):
         """
         raise TypeError(f"{type(self).__name__} is no quadratic of the codes and of the basis")
 
-    def remember(self, stats: Any, w: Array, powers: tuple[Any, Any]) -> Any:
+    def to_memory(self, stats: Any, w: Array, powers: tuple[Any, Any]) -> Any:
         """The stats as they hold for other bases than ``w``, at which they were taken.
 
         They are coefficients of a majoriser ``pos u**p - neg u**q`` of ``u = new / w``; what is
         kept are those of the powers of the new basis itself.
         """
         p, q = powers
-        return Split(stats.pos * power_of(w, 1 - p), stats.neg * power_of(w, 1 - q))
+        return GradientParts(
+            stats.positive * power_of(w, 1 - p), stats.negative * power_of(w, 1 - q)
+        )
 
-    def recall(self, kept: Any, w: Array, powers: tuple[Any, Any]) -> Any:
-        """The stats at the basis ``w``, from what `remember` gave."""
+    def from_memory(self, kept: Any, w: Array, powers: tuple[Any, Any]) -> Any:
+        """The stats at the basis ``w``, from what `to_memory` gave."""
         p, q = powers
-        return Split(kept.pos * power_of(w, p - 1), kept.neg * power_of(w, q - 1))
+        return GradientParts(kept.positive * power_of(w, p - 1), kept.negative * power_of(w, q - 1))
 
     def rescale(self, kept: Any, d: Array, powers: tuple[Any, Any]) -> Any:
-        """What `remember` gives for codes ``h * d`` and the basis ``w / d``, for ``d (k,)``."""
+        """What `to_memory` gives for codes ``h * d`` and the basis ``w / d``, for ``d (k,)``."""
         p, q = (power_of(d[:, None], power) for power in powers)
-        return Split(kept.pos * p, kept.neg * q)
+        return GradientParts(kept.positive * p, kept.negative * q)
 
-    def reconstructs(self, v: Array | None) -> bool:
+    def reconstructs(self, weights: Array | None) -> bool:
         """Whether the gradients form the reconstruction, an array of the data's size."""
         return True
 
@@ -155,7 +159,7 @@ class AbstractLoss(eqx.Module):
         """Rank of the model without structure: a fit of no larger rank cannot explain anything."""
         return 1
 
-    def null(self, x: Array, v: Array | None, rows: Array, columns: Array) -> Array:
+    def null(self, x: Array, weights: Array | None, rows: Array, columns: Array) -> Array:
         """Misfit of the model without structure, that ``explained`` is measured against: the outer
         product of ``rows (n,)`` and ``columns (g,)``, which carry the totals of the data."""
-        return self.value(x, rows[:, None], columns[None], v)
+        return self.value(x, rows[:, None], columns[None], weights)

@@ -1,16 +1,18 @@
-"""Losses: sums over entries of a misfit between data and reconstruction, with split gradients.
+"""Losses: sums over entries of a misfit between data and reconstruction, with gradients in parts.
 
 Every loss answers four questions about a chunk of rows ``x (n, g)`` with codes ``h (n, k)`` and a
 basis ``w (k, g)``: its value, the split gradient of the codes, what the rows contribute to the
-split gradient of the basis (``stats``, which add over rows) and that gradient from the sum.
+split gradient of the basis (``statistics``, which add over rows) and that gradient from the sum.
 No answer forms an array larger than the chunk.
 """
+
+from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
 
-from bcnmf_jax.data.numbers import Number, known, number
-from bcnmf_jax.model.gradient_parts import Split
+from bcnmf_jax.data.numbers import Number, concrete, number
+from bcnmf_jax.model.gradient_parts import GradientParts
 from bcnmf_jax.model.loss import AbstractLoss, by_row, weigh, xlog_ratio
 
 
@@ -26,33 +28,33 @@ class Frobenius(AbstractLoss):
     def deviance(self, x, mu):
         return 0.5 * (x - mu) ** 2
 
-    def halves(self, x, mu):
-        return Split(mu, x)
+    def gradient_parts(self, x, mu):
+        return GradientParts(mu, x)
 
     @property
     def powers(self):
         return 2, 1
 
-    def reconstructs(self, v):
-        return not by_row(v)
+    def reconstructs(self, weights):
+        return not by_row(weights)
 
-    def code_split(self, x, w, v=None):
-        if self.reconstructs(v):
-            return super().code_split(x, w, v)
-        xw, ww = weigh(x @ w.T, v), w @ w.T
-        return lambda h: Split(weigh(h @ ww, v), xw)
+    def code_gradient(self, x, w, weights=None):
+        if self.reconstructs(weights):
+            return super().code_gradient(x, w, weights)
+        xw, ww = weigh(x @ w.T, weights), w @ w.T
+        return lambda h: GradientParts(weigh(h @ ww, weights), xw)
 
-    def stats(self, x, h, w, v=None):
-        if self.reconstructs(v):
-            return super().stats(x, h, w, v)
-        weighted = weigh(h, v).T
+    def statistics(self, x, h, w, weights=None):
+        if self.reconstructs(weights):
+            return super().statistics(x, h, w, weights)
+        weighted = weigh(h, weights).T
         return weighted @ x, weighted @ h
 
-    def basis_split(self, stats, w):
-        if isinstance(stats, Split):
+    def basis_gradient(self, stats, w):
+        if isinstance(stats, GradientParts):
             return stats
         hx, hh = stats
-        return Split(hh @ w, hx)
+        return GradientParts(hh @ w, hx)
 
     def code_gram(self, w):
         return w @ w.T
@@ -60,14 +62,14 @@ class Frobenius(AbstractLoss):
     def basis_gram(self, stats):
         return stats[1]
 
-    def remember(self, stats, w, powers):
-        return super().remember(stats, w, powers) if isinstance(stats, Split) else stats
+    def to_memory(self, stats, w, powers):
+        return super().to_memory(stats, w, powers) if isinstance(stats, GradientParts) else stats
 
-    def recall(self, kept, w, powers):
-        return super().recall(kept, w, powers) if isinstance(kept, Split) else kept
+    def from_memory(self, kept, w, powers):
+        return super().from_memory(kept, w, powers) if isinstance(kept, GradientParts) else kept
 
     def rescale(self, kept, d, powers):
-        if isinstance(kept, Split):
+        if isinstance(kept, GradientParts):
             return super().rescale(kept, d, powers)
         hx, hh = kept
         return hx * d[:, None], hh * d[:, None] * d[None]
@@ -84,9 +86,9 @@ class Frobenius(AbstractLoss):
     def null_rank(self):
         return 0
 
-    def null(self, x, v, rows, columns):
+    def null(self, x, weights, rows, columns):
         """Squared error is measured against zero: uncentred explained variance."""
-        return jnp.sum(weigh(self.deviance(x, jnp.zeros_like(x)), v))
+        return jnp.sum(weigh(self.deviance(x, jnp.zeros_like(x)), weights))
 
 
 class KL(AbstractLoss):
@@ -105,8 +107,8 @@ class KL(AbstractLoss):
     def deviance(self, x, mu):
         return xlog_ratio(x, mu) - x + mu
 
-    def halves(self, x, mu):
-        return Split(jnp.ones_like(x), x / mu)
+    def gradient_parts(self, x, mu):
+        return GradientParts(jnp.ones_like(x), x / mu)
 
     @property
     def powers(self):
@@ -117,13 +119,13 @@ class KL(AbstractLoss):
         return 1.0
 
     # The positive half is a plain sum: no matrix of ones is built or multiplied.
-    def code_split(self, x, w, v=None):
-        pos = weigh(w.sum(1)[None], v) if by_row(v) else v @ w.T  # pyright: ignore
-        return lambda h: Split(pos, weigh(x / self.mean(h, w), v) @ w.T)
+    def code_gradient(self, x, w, weights=None):
+        pos = weigh(w.sum(1)[None], weights) if by_row(weights) else weights @ w.T  # pyright: ignore
+        return lambda h: GradientParts(pos, weigh(x / self.mean(h, w), weights) @ w.T)
 
-    def stats(self, x, h, w, v=None):
-        pos = weigh(h, v).sum(0)[:, None] if by_row(v) else h.T @ v  # pyright: ignore
-        return Split(pos, h.T @ weigh(x / self.mean(h, w), v))
+    def statistics(self, x, h, w, weights=None):
+        pos = weigh(h, weights).sum(0)[:, None] if by_row(weights) else h.T @ weights  # pyright: ignore
+        return GradientParts(pos, h.T @ weigh(x / self.mean(h, w), weights))
 
 
 class Beta(AbstractLoss):
@@ -147,7 +149,7 @@ class Beta(AbstractLoss):
     eps: float = eqx.field(default=1e-16, static=True)
 
     def __check_init__(self):
-        b = known(self.b)
+        b = concrete(self.b)
         if b is not None and not (b > 0 and b != 1):
             raise ValueError(f"Beta(b) needs b > 0 and b != 1, found {b}; for b = 1 use KL()")
 
@@ -155,13 +157,13 @@ class Beta(AbstractLoss):
         b = self.b.astype(x.dtype)
         return (x**b + (b - 1) * mu**b - b * x * mu ** (b - 1)) / (b * (b - 1))
 
-    def halves(self, x, mu):
+    def gradient_parts(self, x, mu):
         pos = mu ** (self.b.astype(x.dtype) - 1)
-        return Split(pos, x * pos / mu)
+        return GradientParts(pos, x * pos / mu)
 
     @property
     def degree(self):
-        b = known(self.b)
+        b = concrete(self.b)
         return None if b is None else float(b)
 
     @property
@@ -194,7 +196,7 @@ class NegativeBinomial(AbstractLoss):
     eps: float = eqx.field(default=1e-16, static=True)
 
     def __check_init__(self):
-        d = known(self.dispersion)
+        d = concrete(self.dispersion)
         if d is not None and not (d > 0).all():
             raise ValueError(
                 f"NegativeBinomial(dispersion) needs values above 0, found {float(d.min())}; "
@@ -221,10 +223,29 @@ class NegativeBinomial(AbstractLoss):
         # log1p: for small dispersion both terms are large against their difference
         return xlog_ratio(x, mu) - (x + r) * jnp.log1p((x - mu) / (mu + r))
 
-    def halves(self, x, mu):
+    def gradient_parts(self, x, mu):
         r = self._size(x)
-        return Split((x + r) / (mu + r), x / mu)
+        return GradientParts((x + r) / (mu + r), x / mu)
 
     @property
     def powers(self):
         return 1, 0
+
+
+LOSSES: dict[str, Callable[[], AbstractLoss]] = {"frobenius": Frobenius, "kl": KL}
+"""Losses by the names that estimator and command take."""
+
+
+def as_loss(loss: str | AbstractLoss) -> AbstractLoss:
+    """The loss of that name, or the one given.
+
+    Raises
+    ------
+    ValueError
+        For another name.
+    """
+    if isinstance(loss, AbstractLoss):
+        return loss
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {sorted(LOSSES)} or a loss, found {loss!r}")
+    return LOSSES[loss]()

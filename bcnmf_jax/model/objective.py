@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import PyTree
 
 from bcnmf_jax.data.numbers import shown
 from bcnmf_jax.data.rows import is_rows
@@ -35,6 +35,9 @@ class AbstractObjective(eqx.Module):
     """Whether data sets are dictionaries of modalities."""
     several_backgrounds: ClassVar[bool] = True
     """Whether the background may be a list."""
+    settled_start: ClassVar[bool] = False
+    """Whether codes are at their optimum before the first step: beside other codes, a component
+    takes shared structure in its first steps, and does not let go of it."""
     subtractive: ClassVar[bool] = False
     """Whether a background works against the whole basis, and nothing describes it: large steps
     then overshoot."""
@@ -70,18 +73,14 @@ class AbstractObjective(eqx.Module):
         """Number of features of each array of the basis."""
         return jax.tree.map(lambda r: r.x.shape[1], data["target"], is_leaf=is_rows)
 
-    def prepare_basis(self, data: Data, basis: PyTree, key: Key[Array, ""]) -> PyTree:
-        """The starting basis from a drawn one; here a method fits what it will freeze."""
+    def prepare_basis(self, basis: PyTree) -> PyTree:
+        """The starting basis from a drawn one; here a method sets the rows that it is given."""
         return basis
 
-    def settle(self, data: Data, blocks: Blocks) -> Blocks:
-        """The blocks that a fit starts from; here a method whose components must not move before
-        the codes have settled solves those first."""
-        return blocks
-
-    def frozen_fit(self, key: Key[Array, ""]) -> tuple | None:
-        """The fit of the stacked backgrounds whose basis the frozen components are: objective, key
-        of its start, and stop. None where ``prepare_basis`` does something else."""
+    @property
+    def frozen_objective(self) -> "AbstractObjective | None":
+        """Objective whose fit to the stacked backgrounds, as a target, gives the frozen rows of the
+        basis; None where `prepare_basis` gives them, or none are frozen."""
         return None
 
     def basis_penalty(self, basis: PyTree) -> tuple[Any, Any]:
@@ -121,3 +120,10 @@ def check_structure(objective: AbstractObjective, data: Data) -> None:
             if one is not None and isinstance(one, dict) != objective.modalities:
                 wants = "a dictionary of modalities" if objective.modalities else "one matrix"
                 raise ValueError(f"{where} has another structure: {name} takes {wants}")
+
+
+def require_target(objective: AbstractObjective, data: Data) -> None:
+    """Raise ValueError for data without a target, or of a structure that is not taken."""
+    if "target" not in data:
+        raise ValueError('data needs a "target"')
+    check_structure(objective, data)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from bcnmf_jax.data.numbers import Number, known, number, shown
-from bcnmf_jax.model.gradient_parts import Split
+from bcnmf_jax.data.numbers import Number, concrete, number, shown
+from bcnmf_jax.model.gradient_parts import GradientParts
 
 
 class AbstractPenalty(eqx.Module):
@@ -33,7 +33,7 @@ class AbstractPenalty(eqx.Module):
             raise ValueError(
                 f"a penalty's block must be 'basis', 'target' or 'background', found {self.block!r}"
             )
-        weight = known(self.weight)
+        weight = concrete(self.weight)
         if weight is not None and not weight >= 0:
             raise ValueError(f"a penalty's weight must be at least 0, found {weight}")
 
@@ -42,7 +42,7 @@ class AbstractPenalty(eqx.Module):
         """The penalty of one array of rows; adds over the rows of codes."""
 
     @abstractmethod
-    def split(self, a: Array) -> Split:
+    def split(self, a: Array) -> GradientParts:
         """Its split gradient."""
 
     @property
@@ -66,7 +66,7 @@ class L1(AbstractPenalty):
         return jnp.asarray(self.weight, a.dtype) * jnp.sum(a)
 
     def split(self, a):
-        return Split(jnp.full_like(a, jnp.asarray(self.weight, a.dtype)), jnp.zeros_like(a))
+        return GradientParts(jnp.full_like(a, jnp.asarray(self.weight, a.dtype)), jnp.zeros_like(a))
 
     @property
     def powers(self):
@@ -83,7 +83,7 @@ class L2(AbstractPenalty):
         return 0.5 * jnp.asarray(self.weight, a.dtype) * jnp.sum(a * a)
 
     def split(self, a):
-        return Split(jnp.asarray(self.weight, a.dtype) * a, jnp.zeros_like(a))
+        return GradientParts(jnp.asarray(self.weight, a.dtype) * a, jnp.zeros_like(a))
 
     @property
     def powers(self):
@@ -116,7 +116,7 @@ class Overlap(AbstractPenalty):
         overlaps = self._rows(a)[0] @ self._rows(b)[0].T
         return jnp.asarray(self.weight, a.dtype) * jnp.sum(overlaps**2)
 
-    def between_split(self, a: Array, b: Array) -> tuple[Split, Split]:
+    def between_split(self, a: Array, b: Array) -> tuple[GradientParts, GradientParts]:
         """Its split gradients with respect to ``a`` and ``b``."""
         (u, s), (v, t) = self._rows(a), self._rows(b)
         g = 2 * jnp.asarray(self.weight, a.dtype) * (u @ v.T)
@@ -151,8 +151,8 @@ class Overlap(AbstractPenalty):
     def _back(self, g, u, length):
         """Gradient ``g >= 0`` of the rows ``u`` taken back through their normalisation."""
         if length is None:
-            return Split(g, jnp.zeros_like(g))
-        return Split(g / length, jnp.sum(g * u, axis=1, keepdims=True) * u / length)
+            return GradientParts(g, jnp.zeros_like(g))
+        return GradientParts(g / length, jnp.sum(g * u, axis=1, keepdims=True) * u / length)
 
 
 def apply(penalties: tuple[AbstractPenalty, ...], block: str, a: Any) -> Any:

@@ -19,7 +19,7 @@ from jaxtyping import Array, PyTree
 from bcnmf_jax.data.numbers import traced
 from bcnmf_jax.data.rows import is_rows
 from bcnmf_jax.data.sources import Times
-from bcnmf_jax.data.summaries import Known, is_known
+from bcnmf_jax.data.summaries import Summary, is_summary
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
 
 ORDINARY = 2.0**20
@@ -112,15 +112,15 @@ def _times(x: Any, factor: float) -> Any:
 def scaled_sources(objective: AbstractObjective, known: dict) -> tuple[dict, float]:
     """What was surveyed over its unit, and the unit, as `scaled` has them of data in memory."""
     first = known["target"] if "target" in known else known["background"]
-    leaves = jax.tree.leaves(first, is_leaf=is_known)
+    leaves = jax.tree.leaves(first, is_leaf=is_summary)
     count = sum(k.shape[0] * k.shape[1] for k in leaves)
     mean = float(sum(k.total.sum() for k in leaves)) / count
     unit = unit_of(objective, mean, leaves[0].dtype)
     if unit == 1:
         return known, unit
 
-    def one(k: Known) -> Known:
+    def one(k: Summary) -> Summary:
         facts = {f: getattr(k, f) / unit for f in ("low", "high", "total", "sums")}
         return k._replace(source=Times(k.source, 1 / unit), **facts)
 
-    return jax.tree.map(one, known, is_leaf=is_known), unit
+    return jax.tree.map(one, known, is_leaf=is_summary), unit

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from bcnmf_jax.data.rows import Rows
-from bcnmf_jax.model.gradient_parts import Split
+from bcnmf_jax.model.gradient_parts import GradientParts
 from bcnmf_jax.model.loss import AbstractLoss, by_row
 
 Path = tuple[Any, ...]
@@ -23,7 +23,8 @@ def identity(a: Array) -> Array:
 
 
 class Term(eqx.Module):
-    """``D(x | read(codes) mix(basis))``; its codes pay it in full, the basis ``pays`` times it.
+    """A misfit ``D(x | code_map(codes) basis_map(basis))``, in full in the cost of its codes, and
+    ``weight`` times in that of the basis.
 
     Attributes
     ----------
@@ -32,9 +33,9 @@ class Term(eqx.Module):
         Where the codes of these rows stand among the blocks: ``("target",)``,
         ``("background",)``, ``("background", 1)``, ...
     loss : AbstractLoss
-    pays : scalar
+    weight : scalar
         Weight of the misfit in the basis' cost: 1 to reward structure, ``-a`` to repel it.
-    read, mix : callable
+    code_map, basis_map : callable
         Linear maps with nonnegative coefficients from codes ``(n, K)`` to ``(n, k)`` and from the
         basis (an array ``(K, g)`` or a dictionary of them) to ``(k, g)``: which components take
         part, and how.
@@ -43,79 +44,83 @@ class Term(eqx.Module):
     rows: Rows
     codes: Path = eqx.field(static=True)
     loss: AbstractLoss
-    pays: Any = 1.0
-    read: Callable[[Array], Array] = eqx.field(default=identity, static=True)
-    mix: Callable[[Any], Array] = eqx.field(default=identity, static=True)
+    weight: Any = 1.0
+    code_map: Callable[[Array], Array] = eqx.field(default=identity, static=True)
+    basis_map: Callable[[Any], Array] = eqx.field(default=identity, static=True)
 
     def value(self, rows: Rows, codes: Array, basis: PyTree) -> Array:
         """The misfit of a chunk of rows."""
-        return self.loss.value(rows.x, self.read(codes), self.mix(basis), rows.v)
+        return self.loss.value(rows.x, self.code_map(codes), self.basis_map(basis), rows.weights)
 
-    def code_split(self, rows: Rows, basis: PyTree) -> Callable[[Array], Split]:
+    def code_gradient(self, rows: Rows, basis: PyTree) -> Callable[[Array], GradientParts]:
         """Function from the codes of a chunk to their split gradient.
 
         A sample's weight counts in what the basis pays and not here: its codes are its own
         problem, also where the weight is 0.
         """
-        v = None if by_row(rows.v) else rows.v
-        at = self.loss.code_split(rows.x, self.mix(basis), v)
+        v = None if by_row(rows.weights) else rows.weights
+        at = self.loss.code_gradient(rows.x, self.basis_map(basis), v)
 
-        def split(codes: Array) -> Split:
-            h, back = jax.vjp(self.read, codes)
+        def split(codes: Array) -> GradientParts:
+            h, back = jax.vjp(self.code_map, codes)
             s = at(h)
-            return Split(*(back(jnp.broadcast_to(a, h.shape))[0] for a in (s.pos, s.neg)))
+            return GradientParts(
+                *(back(jnp.broadcast_to(a, h.shape))[0] for a in (s.positive, s.negative))
+            )
 
         return split
 
-    def stats(self, rows: Rows, codes: Array, basis: PyTree) -> Any:
+    def statistics(self, rows: Rows, codes: Array, basis: PyTree) -> Any:
         """What a chunk contributes to the basis' split gradient; adds over rows."""
-        return self.loss.stats(rows.x, self.read(codes), self.mix(basis), rows.v)
+        return self.loss.statistics(
+            rows.x, self.code_map(codes), self.basis_map(basis), rows.weights
+        )
 
     def code_gram(self, basis: Array) -> Array:
         """Matrix ``(K, K)`` of the quadratic in the codes of a row; for squared error."""
-        w = self.mix(basis)
-        reads = self.read(jnp.eye(basis.shape[0], dtype=w.dtype))
+        w = self.basis_map(basis)
+        reads = self.code_map(jnp.eye(basis.shape[0], dtype=w.dtype))
         return reads @ self.loss.code_gram(w) @ reads.T
 
     def basis_gram(self, stats: Any, width: int) -> Array:
         """Matrix ``(K, K)`` of the quadratic in the basis, without the sign of what it pays."""
         gram = self.loss.basis_gram(stats)
-        mixes = self.mix(jnp.eye(width, dtype=gram.dtype))
+        mixes = self.basis_map(jnp.eye(width, dtype=gram.dtype))
         return mixes.T @ gram @ mixes
 
     @property
     def powers(self) -> tuple[Any, Any]:
         """Powers by which stats are remembered: the halves of what the basis is paid for are those
         of a tangent, which is linear."""
-        repelled = jnp.asarray(self.pays) < 0
+        repelled = jnp.asarray(self.weight) < 0
         # A power of 1 stays a number: then a sum that is not as wide as the basis stays one, too.
         known = lambda p: isinstance(p, int) and p == 1  # noqa: E731
         p, q = (p if known(p) else jnp.where(repelled, 1, p) for p in self.loss.powers)
         return p, q
 
-    def remember(self, stats: Any, basis: PyTree) -> Any:
+    def to_memory(self, stats: Any, basis: PyTree) -> Any:
         """The stats as they hold for other bases; adds over rows."""
-        return self.loss.remember(stats, self.mix(basis), self.powers)
+        return self.loss.to_memory(stats, self.basis_map(basis), self.powers)
 
-    def recall(self, kept: Any, basis: PyTree) -> Any:
+    def from_memory(self, kept: Any, basis: PyTree) -> Any:
         """The stats at a basis, from what was remembered at others."""
-        return self.loss.recall(kept, self.mix(basis), self.powers)
+        return self.loss.from_memory(kept, self.basis_map(basis), self.powers)
 
     def rescale(self, kept: Any, d: Array) -> Any:
         """What is remembered after the scale ``d (K,)`` has moved from the basis to the codes.
 
-        Exact where ``read`` selects components; elsewhere each column of what is read moves by the
-        mean of its components.
+        Exact where ``code_map`` selects components; elsewhere each mapped column moves by the mean
+        of its components.
         """
-        d = self.read(d[None]) / self.read(jnp.ones_like(d)[None])
+        d = self.code_map(d[None]) / self.code_map(jnp.ones_like(d)[None])
         return self.loss.rescale(kept, d[0], self.powers)
 
-    def basis_split(self, stats: Any, basis: PyTree) -> PyTree:
-        """Split gradient of every array of the basis, times what the basis pays."""
-        w, back = jax.vjp(self.mix, basis)
-        s = jnp.asarray(self.pays, w.dtype) * self.loss.basis_split(stats, w)
-        halves = (back(jnp.broadcast_to(a, w.shape))[0] for a in (s.pos, s.neg))
-        return jax.tree.map(Split, *halves)
+    def basis_gradient(self, stats: Any, basis: PyTree) -> PyTree:
+        """GradientParts gradient of every array of the basis, times what the basis pays."""
+        w, back = jax.vjp(self.basis_map, basis)
+        s = jnp.asarray(self.weight, w.dtype) * self.loss.basis_gradient(stats, w)
+        halves = (back(jnp.broadcast_to(a, w.shape))[0] for a in (s.positive, s.negative))
+        return jax.tree.map(GradientParts, *halves)
 
 
 def get(blocks: PyTree, path: Path) -> Any:

@@ -40,7 +40,7 @@ class CombinedBasis(AbstractObjective):
     def terms(self, data):
         mixes: dict[str, Any] = {"target": _whole, "background": _shared}
         mixes = {k: mix for k, mix in mixes.items() if k in data}
-        return [Term(data[k], (k,), self.loss, mix=mix) for k, mix in mixes.items()]
+        return [Term(data[k], (k,), self.loss, basis_map=mix) for k, mix in mixes.items()]
 
     @property
     def _between(self):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from bcnmf_jax.data.numbers import Number, known, number
+from bcnmf_jax.data.numbers import Number, concrete, number
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.losses import Frobenius
@@ -26,7 +26,7 @@ def backgrounds(data) -> list[tuple[tuple, Rows]]:
 
 def check_alpha(alpha: Number) -> None:
     """Raise ValueError unless every contrast is finite and at least 0."""
-    value = known(alpha)
+    value = concrete(alpha)
     if value is not None and not ((value >= 0) & np.isfinite(value)).all():
         raise ValueError(f"alpha must be finite and at least 0, found {alpha}")
 
@@ -75,4 +75,4 @@ class Contrastive(AbstractObjective):
     def terms(self, data):
         target = [Term(data["target"], ("target",), self.loss)] if "target" in data else []
         pairs = zip(backgrounds(data), per_background(self.alpha, data), strict=True)
-        return target + [Term(rows, path, self.loss, pays=-a) for (path, rows), a in pairs]
+        return target + [Term(rows, path, self.loss, weight=-a) for (path, rows), a in pairs]

@@ -54,7 +54,7 @@ class Multimodal(AbstractObjective):
             dtype = next(iter(data["target"].values())).x.dtype
             a = self.alpha.astype(dtype) * sizes["target"] / sizes["background"]
         return [
-            Term(rows, (name,), self._loss(q), pays, mix=partial(modality, name=q))
+            Term(rows, (name,), self._loss(q), pays, basis_map=partial(modality, name=q))
             for name, pays in (("target", 1.0), ("background", -a))
             for q, rows in data.get(name, {}).items()
         ]

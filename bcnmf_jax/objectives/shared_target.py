@@ -59,7 +59,7 @@ class SharedTarget(AbstractObjective):
         for (path, rows), one, a in zip(
             backgrounds(data), ones, per_background(self.alpha, data), strict=True
         ):
-            terms.append(Term(rows, path, self.loss, one + a, read=codes, mix=basis))
+            terms.append(Term(rows, path, self.loss, one + a, code_map=codes, basis_map=basis))
             terms.append(Term(rows, ("contrast", *path[1:]), self.loss, -a))
         return terms
 

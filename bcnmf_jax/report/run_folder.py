@@ -54,17 +54,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import bcnmf_jax
 from bcnmf_jax.datasets.files import sha256
 from bcnmf_jax.estimator.model_files import RUN_MODEL
 from bcnmf_jax.extras import require
@@ -90,7 +87,6 @@ ROWS = "rows.jsonl"
 """Rows of a sweep that was interrupted, while others are missing."""
 ENTRIES = (CONFIG, MODEL, TABLES, REPORT)
 """All that a run writes into its folder."""
-PACKAGES = ("jax", "jaxlib", "equinox", "numpy", "scipy", "scikit-learn", "pandas", "anndata")
 
 
 def plain(value: Any) -> Any:
@@ -128,17 +124,6 @@ def column_names(keys: Sequence[str]) -> list[str]:
         if names.count(name) > 1:
             raise ValueError(f"two columns of obs would be called {name!r}; rename one")
     return names
-
-
-def versions() -> dict[str, str]:
-    """Versions of this package, of Python and of the packages that a result can hang on."""
-    found = {"bcnmf_jax": bcnmf_jax.__version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def fingerprint(path: Path) -> str:

@@ -11,9 +11,9 @@ from jaxtyping import Array, PyTree
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.model.blocks import canonical, with_frozen
-from bcnmf_jax.model.gradient_parts import Split
+from bcnmf_jax.model.gradient_parts import GradientParts
 from bcnmf_jax.model.gradients import (
-    basis_split,
+    basis_gradient,
     visit_rows,
 )
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
@@ -26,7 +26,7 @@ ASKED = 1 + 1e-3
 """Ratio ``neg / pos`` from which the slope asks for more, and not its rounding."""
 
 
-def multiply(a: Array, s: Split, power: Any) -> Array:
+def multiply(a: Array, s: GradientParts, power: Any) -> Array:
     """Multiplicative update of the rows of a block: ``a * (neg / pos) ** power``.
 
     A product moves no entry of 0. Where the slope would raise one, the point is not stationary, and
@@ -35,7 +35,7 @@ def multiply(a: Array, s: Split, power: Any) -> Array:
     """
     plain = isinstance(power, int | float) and power == 1
     moved = a * (s.ratio if plain else s.ratio ** jnp.asarray(power, a.dtype))
-    locked = (a == 0) & (s.neg > ASKED * s.pos)
+    locked = (a == 0) & (s.negative > ASKED * s.positive)
     return jnp.where(locked, LIFT * a.mean(1, keepdims=True), moved)
 
 
@@ -130,7 +130,7 @@ class AbstractAlternating(AbstractSolver):
         that the stats were taken with.
         """
         basis = blocks["basis"]
-        splits = basis_split(objective, terms, stats, basis)
+        splits = basis_gradient(objective, terms, stats, basis)
         moved = self.move_basis(objective, terms, stats, splits, basis)
         blocks = with_frozen(objective, basis, {**blocks, "basis": moved})
         blocks = canonical(objective, blocks) if objective.scale_free else blocks

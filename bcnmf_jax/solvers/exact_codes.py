@@ -17,8 +17,8 @@ from jax import lax
 from jaxtyping import Array, PyTree
 
 from bcnmf_jax.data.rows import Rows
-from bcnmf_jax.model.gradient_parts import Split
-from bcnmf_jax.model.gradients import code_split
+from bcnmf_jax.model.gradient_parts import GradientParts
+from bcnmf_jax.model.gradients import code_gradient
 from bcnmf_jax.model.loss import by_row
 from bcnmf_jax.model.losses import KL, Frobenius
 from bcnmf_jax.model.objective import AbstractObjective, Data
@@ -58,7 +58,7 @@ def solvable(objective: AbstractObjective, data: Data) -> bool:
 
     def known(group: list[Term]) -> bool:
         kinds = {type(t.loss) for t in group}
-        free = len(group) == 1 or all(t.rows.v is None for t in group)
+        free = len(group) == 1 or all(t.rows.weights is None for t in group)
         return (kinds == {Frobenius} or kinds == {KL}) and free
 
     groups = by_codes(objective.terms(data)).values()
@@ -87,16 +87,16 @@ def settle(
         Mean gap of a row, in the units of the loss; may be infinite (`ROUGHLY`). What rounding
         alone leaves is allowed too.
     """
-    split = code_split(objective, group, rows, basis)
+    split = code_gradient(objective, group, rows, basis)
     bends = [_curvature(t, r, basis) for t, r in zip(group, rows, strict=True)]
     squared = type(group[0].loss) is Frobenius
-    v = rows[0].v
+    v = rows[0].weights
     weight = v[:, 0] if v is not None and by_row(v) else jnp.ones_like(codes[:, 0])
     counts = jnp.maximum(weight, 1)  # samples of weight 0 are read, too
 
     def measure(codes):
         s = split(codes)
-        s = Split(*(jnp.broadcast_to(a, codes.shape) for a in (s.pos, s.neg)))
+        s = GradientParts(*(jnp.broadcast_to(a, codes.shape) for a in (s.positive, s.negative)))
         gram = sum((bend(codes) for bend in bends[1:]), bends[0](codes))
         return s, gram, (_gap_squared(codes, s, gram) if squared else _gap_kl(codes, s))
 
@@ -125,27 +125,29 @@ def settle(
 
     def short(carry):
         (codes, s, _, gap), *_, count = carry
-        size = counts * jnp.sum(codes * s.pos, 1)
+        size = counts * jnp.sum(codes * s.positive, 1)
         allowed = jnp.minimum(budget, ROUGHLY * jnp.mean(size)) + eps * jnp.mean(size)
         return (jnp.mean(counts * gap) > allowed) & (count < MOST_STEPS)
 
     every, count = jnp.ones(len(codes), bool), jnp.zeros((), jnp.int32)
     start = (codes, *measure(codes)), codes, every, jnp.ones_like(weight), count
     codes, s, _, gap = lax.while_loop(short, step, start)[0]
-    value = jnp.sum(codes * (0.5 * s.pos - s.neg), 1)
+    value = jnp.sum(codes * (0.5 * s.positive - s.negative), 1)
     if not squared:
         logs = [_log_likelihood(t, r, codes, basis) for t, r in zip(group, rows, strict=True)]
-        value = jnp.sum(codes * s.pos, 1) - sum(logs[1:], logs[0])
-    return Settled(codes, weight * value, weight * gap, weight * eps * jnp.sum(codes * s.pos, 1))
+        value = jnp.sum(codes * s.positive, 1) - sum(logs[1:], logs[0])
+    return Settled(
+        codes, weight * value, weight * gap, weight * eps * jnp.sum(codes * s.positive, 1)
+    )
 
 
 def _curvature(term: Term, rows: Rows, basis: PyTree) -> Callable[[Array], Array]:
     """Function from codes to the matrices (n, K, K) of second derivatives of a row's misfit; one
     matrix (1, K, K) for all rows where they agree."""
-    w = term.mix(basis)
+    w = term.basis_map(basis)
     width = jax.tree.leaves(basis)[0].shape[0]
-    reads = term.read(jnp.eye(width, dtype=w.dtype))
-    if not term.loss.reconstructs(rows.v):
+    reads = term.code_map(jnp.eye(width, dtype=w.dtype))
+    if not term.loss.reconstructs(rows.weights):
         gram = (reads @ (w @ w.T) @ reads.T)[None]
         return lambda codes: gram
     i, j = np.triu_indices(w.shape[0])
@@ -154,8 +156,8 @@ def _curvature(term: Term, rows: Rows, basis: PyTree) -> Callable[[Array], Array
     pairs = w[i] * w[j]
 
     def at(codes):
-        mu = term.loss.mean(term.read(codes), w)
-        slope = lambda m: jnp.broadcast_to(term.loss.halves(rows.x, m).grad, m.shape)  # noqa: E731
+        mu = term.loss.mean(term.code_map(codes), w)
+        slope = lambda m: jnp.broadcast_to(term.loss.gradient_parts(rows.x, m).grad, m.shape)  # noqa: E731
         bend = jax.jvp(slope, (mu,), (jnp.ones_like(mu),))[1]
         bend = _weigh(bend, rows)
         return reads @ (bend @ pairs.T)[:, place] @ reads.T
@@ -164,24 +166,26 @@ def _curvature(term: Term, rows: Rows, basis: PyTree) -> Callable[[Array], Array
 
 
 def _log_likelihood(term: Term, rows: Rows, codes: Array, basis: PyTree) -> Array:
-    mu = term.loss.mean(term.read(codes), term.mix(basis))
+    mu = term.loss.mean(term.code_map(codes), term.basis_map(basis))
     return jnp.sum(_weigh(rows.x * jnp.log(mu), rows), 1)
 
 
 def _weigh(a: Array, rows: Rows) -> Array:
     """Entries times their weights; the weight of a whole row is no matter of its codes."""
-    return a if rows.v is None or by_row(rows.v) else a * rows.v
+    return a if rows.weights is None or by_row(rows.weights) else a * rows.weights
 
 
-def _gap_kl(codes: Array, s: Split) -> Array:
+def _gap_kl(codes: Array, s: GradientParts) -> Array:
     """Duality gap of a row under KL: ``x / mu``, scaled until no component can add to it, is dual
     feasible."""
-    ratio = jnp.max(jnp.where(s.pos > 0, s.neg / jnp.where(s.pos > 0, s.pos, 1), 0), 1)
+    ratio = jnp.max(
+        jnp.where(s.positive > 0, s.negative / jnp.where(s.positive > 0, s.positive, 1), 0), 1
+    )
     log = jnp.log(jnp.where(ratio > 0, ratio, 1))
-    return jnp.maximum(jnp.sum(codes * s.grad, 1) + jnp.sum(codes * s.neg, 1) * log, 0)
+    return jnp.maximum(jnp.sum(codes * s.grad, 1) + jnp.sum(codes * s.negative, 1) * log, 0)
 
 
-def _gap_squared(codes: Array, s: Split, gram: Array) -> Array:
+def _gap_squared(codes: Array, s: GradientParts, gram: Array) -> Array:
     """Duality gap of a row under squared error: the residual, less a multiple of the sum of the
     basis rows until no component correlates with it, is dual feasible."""
     sums = jnp.broadcast_to(gram.sum(2), codes.shape)

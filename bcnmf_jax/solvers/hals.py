@@ -1,4 +1,4 @@
-"""TODO solvers.hals."""
+"""Coordinate descent, component by component, for quadratic costs."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ from jax import lax
 from jaxtyping import Array, PyTree
 
 from bcnmf_jax.model.gradients import (
-    code_split,
+    code_gradient,
     reconstruct,
 )
 from bcnmf_jax.model.losses import Frobenius
@@ -73,7 +73,7 @@ class HALS(AbstractAlternating):
         return super().init(objective, data, blocks)
 
     def move_codes(self, objective, path, group, rows, codes, basis):
-        grad = code_split(objective, group, rows, basis)(codes).grad
+        grad = code_gradient(objective, group, rows, basis)(codes).grad
         gram = jnp.sum(jnp.stack([t.code_gram(basis) for t in group]), axis=0)
         visits = jnp.tile(jnp.arange(codes.shape[1]), self.inner_steps)
         return descend(codes.T, grad.T, gram, 0.0, visits).T
@@ -81,9 +81,9 @@ class HALS(AbstractAlternating):
     def move_basis(self, objective, terms, stats, splits, basis):
         gram, pull = jnp.zeros((len(basis), len(basis)), basis.dtype), jnp.zeros_like(basis)
         for t, s in zip(terms, stats, strict=True):
-            pays = jnp.asarray(t.pays, basis.dtype)
+            pays = jnp.asarray(t.weight, basis.dtype)
             gram += jnp.maximum(pays, 0) * t.basis_gram(s, len(basis))
-            pull += jnp.where(pays < 0, t.basis_split(s, basis).pos, 0)
+            pull += jnp.where(pays < 0, t.basis_gradient(s, basis).positive, 0)
         largest = jnp.max(basis, axis=1, keepdims=True)
         floor = jnp.maximum(basis, jnp.finfo(basis.dtype).eps * largest)
         curvature = jnp.where(largest > 0, pull / jnp.where(largest > 0, floor, 1), 0)

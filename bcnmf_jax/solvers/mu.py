@@ -1,4 +1,4 @@
-"""TODO solvers.mu."""
+"""Multiplicative updates."""
 
 import equinox as eqx
 import jax
@@ -6,7 +6,7 @@ import jax
 from bcnmf_jax.model.gradients import (
     basis_exponent,
     code_exponent,
-    code_split,
+    code_gradient,
 )
 from bcnmf_jax.solvers.alternating import AbstractAlternating, multiply
 
@@ -50,7 +50,7 @@ class MU(AbstractAlternating):
 
     def move_codes(self, objective, path, group, rows, codes, basis):
         power = self.damping * code_exponent(objective, path, group)
-        at = code_split(objective, group, rows, basis)
+        at = code_gradient(objective, group, rows, basis)
         for _ in range(self.inner_steps):
             codes = multiply(codes, at(codes), power)
         return codes

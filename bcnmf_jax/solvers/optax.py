@@ -9,7 +9,7 @@ import optax
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.model.blocks import is_frozen
-from bcnmf_jax.model.gradients import basis_split, code_split, visit_rows
+from bcnmf_jax.model.gradients import basis_gradient, code_gradient, visit_rows
 from bcnmf_jax.model.terms import by_codes, get, put
 from bcnmf_jax.solvers.mu import MU
 from bcnmf_jax.solvers.solver import AbstractSolver
@@ -110,12 +110,12 @@ class Optax(AbstractSolver):
         for path, group in by_codes(objective.terms(data)).items():
 
             def slope(rows, codes, group=group):
-                return codes, code_split(objective, group, rows, blocks["basis"])(codes).grad
+                return codes, code_gradient(objective, group, rows, blocks["basis"])(codes).grad
 
             out, sums = visit_rows(group, get(blocks, path), blocks["basis"], slope, self.chunk)
             grads = put(grads, path, out)
             terms, stats = terms + group, stats + sums
-        splits = basis_split(objective, terms, stats, blocks["basis"])
+        splits = basis_gradient(objective, terms, stats, blocks["basis"])
         slopes = jax.tree.map(
             lambda w, s: jnp.broadcast_to(s.grad, w.shape), blocks["basis"], splits
         )

@@ -1,4 +1,4 @@
-"""TODO solvers.slopes."""
+"""Slope of the reduced objective over the basis rows that move, and its distance from 0."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def moving(objective: AbstractObjective, w: Array) -> Array:
     return ~is_frozen(objective, w.shape[0]) & (jnp.sum(w, 1, keepdims=True) > 0)
 
 
-def halves(objective: AbstractObjective, splits: PyTree, basis: PyTree) -> tuple[Array, Array]:
+def flat_parts(objective: AbstractObjective, splits: PyTree, basis: PyTree) -> tuple[Array, Array]:
     """Halves of the slope of all that moves, flat."""
 
     def flat(half: str) -> Array:
         take = lambda w, s: jnp.where(moving(objective, w), getattr(s, half), 0)  # noqa: E731
         return ravel_pytree(jax.tree.map(take, basis, splits))[0]
 
-    return flat("pos"), flat("neg")
+    return flat("positive"), flat("negative")
 
 
 def unrest(basis: PyTree, pos: PyTree, neg: PyTree) -> Array:

@@ -1,4 +1,4 @@
-"""TODO solvers.solver."""
+"""The abstract solver: state before the first step, and one step."""
 
 from abc import abstractmethod
 

@@ -11,12 +11,12 @@ from jaxtyping import Array, PyTree
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.model.blocks import canonical
-from bcnmf_jax.model.gradients import basis_split, visit_rows
+from bcnmf_jax.model.gradients import basis_gradient, visit_rows
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
 from bcnmf_jax.model.terms import by_codes, get, put
 from bcnmf_jax.solvers.exact_codes import settle, solvable
 from bcnmf_jax.solvers.quasi_newton import Memory
-from bcnmf_jax.solvers.slopes import halves, unrest
+from bcnmf_jax.solvers.slopes import flat_parts, unrest
 from bcnmf_jax.solvers.solver import AbstractSolver
 
 ARMIJO = 0.1
@@ -47,12 +47,12 @@ class Game(eqx.Module):
     value: Array
     error: Array
     rounding: Array
-    pos: Array
-    neg: Array
+    positive: Array
+    negative: Array
 
     @property
     def slope(self) -> Array:
-        return self.pos - self.neg
+        return self.positive - self.negative
 
 
 class State(eqx.Module):
@@ -71,7 +71,7 @@ class VarPro(AbstractSolver):
     The codes are solved for each basis that is tried, until their duality gap is below a hundredth
     of the fall that the step must keep. The slope of the value is then that of the basis at these
     codes. Limited-memory BFGS in the metric of multiplicative updates gives a direction, along
-    which a step is shortened until the value falls (Armijo). It ends where `residual` is below
+    which a step is shortened until the value falls (Armijo). It ends where `stationarity` is below
     ``Stop.tol``, or as *degenerate* where no step lowers the value: codes that are not unique, or
     the end of the precision.
 
@@ -140,14 +140,14 @@ class VarPro(AbstractSolver):
         lost = ~taken & ~learnt & (next_length < SHORTEST)
         ended = jnp.where(codes_only, game.error >= now.error, lost)
         unflatten = ravel_pytree(blocks["basis"])[1]
-        residual = unrest(blocks["basis"], unflatten(game.pos), unflatten(game.neg))
+        residual = unrest(blocks["basis"], unflatten(game.positive), unflatten(game.negative))
         state = State(game, memory, next_length, residual, state.stuck | ended)
         return _unit_rows(objective, blocks, state) if objective.scale_free else (blocks, state)
 
     def aim(self, basis: PyTree, state: State) -> tuple[Array, Array, Array]:
         """A direction, whether it is learnt from the last moves, and the longest step along it."""
         (w, unflatten), slope = ravel_pytree(basis), state.game.slope
-        metric = _metric(basis, unflatten(state.game.pos))
+        metric = _metric(basis, unflatten(state.game.positive))
         free = (slope <= 0) | (w > metric * slope)
         way, learnt = state.memory.direction(slope, metric, free)
         return way, learnt, jnp.minimum(1, self.reach / _relative(unflatten(way), basis))
@@ -190,7 +190,7 @@ class VarPro(AbstractSolver):
         zero = jnp.zeros((), budget.dtype)
         value, error, rounding, terms, stats = zero, zero, zero, [], []
         for path, group in groups.items():
-            pays = jnp.asarray(group[0].pays, budget.dtype)
+            pays = jnp.asarray(group[0].weight, budget.dtype)
             each = budget / (count * jnp.maximum(abs(pays), 1))
 
             def solve(rows, codes, group=group, each=each):
@@ -204,7 +204,7 @@ class VarPro(AbstractSolver):
             error += abs(pays) * jnp.sum(found.gap)
             rounding += abs(pays) * jnp.sum(found.rounding)
         value += objective.basis_penalty(basis)[0]
-        pos, neg = halves(objective, basis_split(objective, terms, stats, basis), basis)
+        pos, neg = flat_parts(objective, basis_gradient(objective, terms, stats, basis), basis)
         return blocks, Game(value, error, rounding, pos, neg)
 
 
@@ -235,5 +235,7 @@ def _unit_rows(objective: AbstractObjective, blocks: Blocks, state: State) -> tu
     wide = jax.tree.map(lambda w: jnp.broadcast_to(unit, w.shape), blocks["basis"])
     flat = ravel_pytree(wide)[0]
     game, memory = state.game, state.memory.rescaled(flat)
-    game = eqx.tree_at(lambda g: (g.pos, g.neg), game, (game.pos * flat, game.neg * flat))
+    game = eqx.tree_at(
+        lambda g: (g.positive, g.negative), game, (game.positive * flat, game.negative * flat)
+    )
     return scaled, eqx.tree_at(lambda s: (s.game, s.memory), state, (game, memory))

@@ -16,11 +16,11 @@ from jaxtyping import Array, Key, PyTree
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.data.sources import CHUNK_ROWS, Online
-from bcnmf_jax.data.summaries import is_known, stack, survey
+from bcnmf_jax.data.summaries import is_summary, stack, summarize
 from bcnmf_jax.fitting.loop import Fit, check_blocks, check_types
-from bcnmf_jax.fitting.start import require_target, start_basis
+from bcnmf_jax.fitting.start import FROZEN, frozen_key, start_basis
 from bcnmf_jax.fitting.stop import Stop
-from bcnmf_jax.model.objective import AbstractObjective, Blocks
+from bcnmf_jax.model.objective import AbstractObjective, Blocks, require_target
 from bcnmf_jax.model.scale import restored, scaled_sources, with_codes
 from bcnmf_jax.solvers.alternating import AbstractAlternating
 from bcnmf_jax.solvers.default import default_solver
@@ -70,7 +70,7 @@ def stream(
     start_rows: int | None = None,
     checkpoint: str | Path | None = None,
     every: int = 5,
-    callback: Callable[[Progress], Any] | None = None,
+    on_progress: Callable[[Progress], Any] | None = None,
 ) -> Fit:
     """Fit data of any size by passes over chunks of rows, which are read while others are computed.
 
@@ -82,7 +82,7 @@ def stream(
     data : dict
         ``{"target": source, "background": source}``, nested as `prepare` takes it: arrays, memory
         maps, or what ``bcnmf_jax.source`` makes of sparse matrices, AnnData and files. Data that
-        `survey` has read are not surveyed again; samples have the weights that it was given.
+        `summarize` has read are not surveyed again; samples have the weights that it was given.
     rank : int
         Number of (target) components, where no blocks are given.
     blocks : dict, optional
@@ -111,7 +111,7 @@ def stream(
         File from which an interrupted fit goes on, to the same result. It stays when the fit ends.
     every : int
         Passes between checkpoints.
-    callback : callable, optional
+    on_progress : callable, optional
         Called with a `Progress` after every pass.
 
     Returns
@@ -122,8 +122,8 @@ def stream(
     Raises
     ------
     TypeError, ValueError
-        As `fit` and `survey`; for a solver other than `MU` and `HALS`; for a checkpoint of another
-        fit.
+        As `fit` and `summarize`; for a solver other than `MU` and `HALS`; for a checkpoint of
+        another fit.
     """
     stop = Stop() if stop is None else stop
     check_types(objective, solver, stop)
@@ -148,7 +148,7 @@ def stream(
         )
     if rank is not None:
         rank = check_integer(rank, "rank")
-    known = survey(data, chunk_rows=chunk_rows)
+    known = summarize(data, chunk_rows=chunk_rows)
     require_target(objective, known)
     known, unit = scaled_sources(objective, known)
     sets = DataSets(objective, known, chunk_rows)
@@ -157,7 +157,7 @@ def stream(
     if mode == "online":
         online = _online(objective, sets, decay, updates_per_epoch, start_rows, key)
     run = Streamer(objective, sets, solver, stop, online)
-    tell = (lambda _: None) if callback is None else callback
+    on_progress = (lambda _: None) if on_progress is None else on_progress
     keeper = Keeper(
         run, checkpoint, every, {"rank": str(rank), "key": _text(key), "start": _text(blocks)}
     )
@@ -166,14 +166,14 @@ def stream(
         state = _given(run, known, blocks, unit)
     elif state is None:
         assert rank is not None and key is not None
-        drawn = draw(objective, run.sets.data, rank, key, "random")
+        drawn = objective.prepare_basis(draw(objective, run.sets.data, rank, key, "random"))
         if _has_background(objective):
             first = None if checkpoint is None else f"{checkpoint}.background"
-            drawn = _frozen(objective, known, drawn, key, chunk_rows, first, every, tell)
+            drawn = _frozen(objective, known, drawn, key, chunk_rows, first, every, on_progress)
         if online is not None and online.start_rows:
             drawn = fitted(objective, sets, drawn, online.start_rows, online.seed)
         state = run.begin(drawn, run.settled(drawn))
-    state = _advance("fit", run, state, keeper, tell)
+    state = _advance("fit", run, state, keeper, on_progress)
     if checkpoint is not None and blocks is None and _has_background(objective):
         Path(f"{checkpoint}.background").unlink(missing_ok=True)
     return restored(objective, run.finish(state), unit)
@@ -184,10 +184,12 @@ draw = eqx.filter_jit(start_basis)
 
 def _has_background(objective: AbstractObjective) -> bool:
     """Whether a start has a fit of its own, with its own checkpoint."""
-    return type(objective).prepare_basis is not AbstractObjective.prepare_basis
+    return objective.frozen_objective is not None
 
 
-def _advance(stage: str, run: Streamer, state: State, keeper: Keeper, tell: Callable) -> State:
+def _advance(
+    stage: str, run: Streamer, state: State, keeper: Keeper, on_progress: Callable
+) -> State:
     """Pass after pass, until the fit stops."""
     cells, epochs = sum(p.samples for p in run.sets.parts), int(run.stop.max_steps)
     while run.running(state):
@@ -196,21 +198,15 @@ def _advance(stage: str, run: Streamer, state: State, keeper: Keeper, tell: Call
         seconds = time.perf_counter() - began
         keeper.save(state, last=not run.running(state))
         left = seconds * (epochs - state.epoch)
-        tell(Progress(stage, state.epoch, epochs, cells / seconds, left))
+        on_progress(Progress(stage, state.epoch, epochs, cells / seconds, left))
     return state
 
 
-def _frozen(objective, known, drawn, key, chunk_rows, path, every, tell) -> PyTree:
-    """The drawn basis with the frozen components in its last rows, as `prepare_basis` has it."""
-    plan = objective.frozen_fit(key)
-    if plan is None:
-        raise ValueError(
-            f"{type(objective).__name__} starts from the data in a way that cannot be streamed: "
-            "give blocks={'basis': ...}"
-        )
+def _frozen(objective, known, drawn, key, chunk_rows, path, every, on_progress) -> PyTree:
+    """The drawn basis with the frozen components in its last rows, as `init` has it."""
     if "background" not in known:
         raise ValueError(f'{type(objective).__name__} needs data["background"]')
-    plain, own, stop = plan
+    plain, own, stop = objective.frozen_objective, frozen_key(key), FROZEN
     several = known["background"]
     stacked = {"target": stack(several if isinstance(several, list) else [several])}
     sets = DataSets(plain, stacked, chunk_rows)
@@ -219,7 +215,7 @@ def _frozen(objective, known, drawn, key, chunk_rows, path, every, tell) -> PyTr
     state = keeper.load(objective.frozen)
     if state is None:
         state = run.begin(draw(plain, run.sets.data, objective.frozen, own, "random"))
-    state = _advance("background", run, state, keeper, tell)
+    state = _advance("background", run, state, keeper, on_progress)
     basis = normalise(plain, state.basis)[0] if plain.scale_free else state.basis
     return jnp.concatenate([drawn[: drawn.shape[0] - objective.frozen], basis])
 
@@ -235,7 +231,7 @@ def _given(run: Streamer, known: dict, blocks: Blocks, unit: float) -> State:
     totals."""
     dtype = run.sets.dtype
     shape = lambda k: jax.eval_shape(Rows, jax.ShapeDtypeStruct(k.shape, dtype))  # noqa: E731
-    shapes = jax.tree.map(shape, known, is_leaf=is_known)
+    shapes = jax.tree.map(shape, known, is_leaf=is_summary)
     started = run.begin(blocks["basis"])
     blocks = check_blocks(
         run.objective,

@@ -12,22 +12,26 @@ from jaxtyping import Array, PyTree
 
 from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.sources import CHUNK_ROWS
-from bcnmf_jax.data.summaries import survey
+from bcnmf_jax.data.summaries import summarize
 from bcnmf_jax.fitting.codes import SETTLED, solve_codes
-from bcnmf_jax.fitting.fixed_basis import check_has_codes, check_width, game_cost, game_misfits
+from bcnmf_jax.fitting.fixed_basis import (
+    check_has_codes,
+    check_width,
+    reduced_cost,
+    reduced_misfits,
+)
 from bcnmf_jax.fitting.loop import Fit
-from bcnmf_jax.fitting.start import require_target
 from bcnmf_jax.fitting.stop import Stop
-from bcnmf_jax.model.objective import AbstractObjective, Blocks
+from bcnmf_jax.model.objective import AbstractObjective, Blocks, require_target
 from bcnmf_jax.model.scale import in_units, scaled_sources, with_codes
 from bcnmf_jax.streaming.parts import DataSets
 
 _solve = eqx.filter_jit(solve_codes)
-_game = eqx.filter_jit(game_misfits)
+_game = eqx.filter_jit(reduced_misfits)
 
 
 def _open(objective, data, fit, chunk_rows, constant) -> tuple[DataSets, PyTree, float]:
-    known = survey(data, chunk_rows=chunk_rows, constant=constant)
+    known = summarize(data, chunk_rows=chunk_rows, constant=constant)
     known, unit = scaled_sources(objective, known)
     sets = DataSets(objective, known, chunk_rows)
     blocks = fit.blocks if isinstance(fit, Fit) else fit
@@ -41,7 +45,7 @@ def _open(objective, data, fit, chunk_rows, constant) -> tuple[DataSets, PyTree,
     return sets, basis, unit
 
 
-def stream_transform(
+def transform(
     objective: AbstractObjective,
     fit: Fit | Blocks,
     data: dict,
@@ -80,7 +84,7 @@ def stream_transform(
     return blocks[next(iter(data))] if len(data) == 1 else {name: blocks[name] for name in data}
 
 
-def stream_value(
+def reduced_objective(
     objective: AbstractObjective,
     data: dict,
     blocks: Blocks,
@@ -88,12 +92,12 @@ def stream_value(
     stop: Stop = SETTLED,
     chunk_rows: int = CHUNK_ROWS,
 ) -> Array | np.ndarray:
-    """`game_value` of data that are read once, chunk by chunk.
+    """`reduced_objective` of data that are read once, chunk by chunk.
 
     Parameters
     ----------
     objective, data, stop
-        As `stream_transform`.
+        As `transform`.
     blocks : dict
         Of which the basis is used.
 
@@ -105,7 +109,7 @@ def stream_value(
     Raises
     ------
     TypeError, ValueError
-        As `game_value`.
+        As `reduced_objective`.
     """
     sets, basis, unit = _open(objective, data, blocks, chunk_rows, constant=False)
     require_target(objective, sets.data)
@@ -121,5 +125,5 @@ def stream_value(
     best, alone = (
         sets.by_term([list(jnp.asarray(s[i], sets.dtype)) for s in sums]) for i in (0, 1)
     )
-    value = game_cost(objective, objective.terms(sets.data), best, alone, basis)
+    value = reduced_cost(objective, objective.terms(sets.data), best, alone, basis)
     return in_units(objective, value, unit)

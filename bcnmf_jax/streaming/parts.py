@@ -14,7 +14,7 @@ from jaxtyping import PyTree
 
 from bcnmf_jax.data.rows import Rows, is_rows
 from bcnmf_jax.data.sources import Job, Reader, chunk_size
-from bcnmf_jax.data.summaries import is_known, sources
+from bcnmf_jax.data.summaries import is_summary, sources
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, check_structure
 from bcnmf_jax.model.terms import by_codes
 
@@ -44,7 +44,7 @@ def whole(known: PyTree, dtype: Any) -> Data:
         samples = k.shape[0] if k.weights is None else k.weights.sum()
         return Whole(jnp.zeros((0, k.shape[1]), dtype), samples=jnp.asarray(samples, dtype))
 
-    return jax.tree.map(stand_in, known, is_leaf=is_known)
+    return jax.tree.map(stand_in, known, is_leaf=is_summary)
 
 
 class Part(NamedTuple):
@@ -56,7 +56,7 @@ class Part(NamedTuple):
         ``"target"`` or ``"background"``: what the data set is called where it stands alone.
     index : int, optional
         Its place in a list of backgrounds.
-    known : Known, or dict of them by modality
+    known : Summary, or dict of them by modality
     data : dict
         `whole` of this data set alone.
     codes : tuple of str
@@ -75,7 +75,7 @@ class Part(NamedTuple):
     @property
     def samples(self) -> int:
         """Number of rows."""
-        return jax.tree.leaves(self.known, is_leaf=is_known)[0].shape[0]
+        return jax.tree.leaves(self.known, is_leaf=is_summary)[0].shape[0]
 
 
 def parts(objective: AbstractObjective, known: dict, data: Data) -> list[Part]:
@@ -113,7 +113,7 @@ class DataSets:
     ----------
     objective : AbstractObjective
     known : dict
-        From `survey`.
+        From `summarize`.
     chunk_rows : int
 
     Attributes
@@ -129,7 +129,7 @@ class DataSets:
 
     def __init__(self, objective: AbstractObjective, known: dict, chunk_rows: int):
         check_structure(objective, known)
-        self.dtype = np.result_type(*(k.dtype for k in jax.tree.leaves(known, is_leaf=is_known)))
+        self.dtype = np.result_type(*(k.dtype for k in jax.tree.leaves(known, is_leaf=is_summary)))
         self.data = whole(known, self.dtype)
         self.parts = parts(objective, known, self.data)
         size = chunk_size([p.samples for p in self.parts], chunk_rows)
@@ -137,7 +137,7 @@ class DataSets:
             [sources(p.known) for p in self.parts],
             size,
             self.dtype,
-            [[k.weights for k in jax.tree.leaves(p.known, is_leaf=is_known)] for p in self.parts],
+            [[k.weights for k in jax.tree.leaves(p.known, is_leaf=is_summary)] for p in self.parts],
         )
         several = known.get("background")
         self.backgrounds = len(several) if isinstance(several, list) else None
@@ -159,7 +159,9 @@ class DataSets:
         rows, tree = jax.tree.flatten(self.parts[job.number].data, is_leaf=is_rows)
         each = zip(rows, self.reader.weights[job.number], strict=True)
         weigh = self.reader.weigh
-        return tree.unflatten([r if w is None else replace(r, v=weigh(job, w)) for r, w in each])
+        return tree.unflatten(
+            [r if w is None else replace(r, weights=weigh(job, w)) for r, w in each]
+        )
 
     def chunk(self, codes: list[Blocks], job: Job) -> Blocks:
         """The codes of a chunk; 0 for rows that only fill it up."""

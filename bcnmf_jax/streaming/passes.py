@@ -11,10 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from bcnmf_jax.data.rows import is_rows
-from bcnmf_jax.data.summaries import is_known
+from bcnmf_jax.data.summaries import is_summary
 from bcnmf_jax.fitting.change import change_of, moves
 from bcnmf_jax.fitting.codes import start_all_codes
 from bcnmf_jax.fitting.diagnostics import conclude, null_misfit, shares, summarise
+from bcnmf_jax.fitting.start import settled
 from bcnmf_jax.model.blocks import canonical
 from bcnmf_jax.model.costs import basis_cost, misfits
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
@@ -27,7 +28,7 @@ begin = eqx.filter_jit(start_all_codes)
 @eqx.filter_jit
 def settle(objective: AbstractObjective, data: Data, basis: PyTree) -> Blocks:
     """The codes that a chunk starts from where the objective settles them, and the basis."""
-    return objective.settle(data, {"basis": basis} | start_all_codes(objective, data, basis))
+    return settled(objective, data, {"basis": basis} | start_all_codes(objective, data, basis))
 
 
 def _with_unit(basis: PyTree) -> Blocks:
@@ -93,9 +94,11 @@ def learn(
         grow = lambda m, new: decay.astype(m.dtype) * m + new  # noqa: E731
         both = zip(terms, old, stats, strict=True)
         # A data set of which no row was visited keeps its sums, and their share, as they are.
-        sums = [m if s is None else jax.tree.map(grow, m, t.remember(s, ahead)) for t, m, s in both]
+        sums = [
+            m if s is None else jax.tree.map(grow, m, t.to_memory(s, ahead)) for t, m, s in both
+        ]
         stats = [
-            jax.tree.map(lambda m, n=n: m / n.astype(m.dtype), t.recall(one, ahead))
+            jax.tree.map(lambda m, n=n: m / n.astype(m.dtype), t.from_memory(one, ahead))
             for t, one, n in zip(terms, sums, seen, strict=True)
         ]
     blocks, state = solver.learn(objective, terms, stats, _with_unit(ahead), basis, state)
@@ -136,7 +139,7 @@ def largest_change(
 def columns(part: Part, dtype: Any) -> PyTree:
     """Shares of the features, by which a model without structure is made."""
     share = lambda k: shares(jnp.asarray(k.total, dtype))  # noqa: E731
-    return jax.tree.map(share, part.known, is_leaf=is_known)
+    return jax.tree.map(share, part.known, is_leaf=is_summary)
 
 
 @eqx.filter_jit

@@ -10,18 +10,19 @@ from jaxtyping import Array, Key
 
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.data.readers import source
-from bcnmf_jax.data.summaries import survey
-from bcnmf_jax.fitting.callbacks import Watch
-from bcnmf_jax.fitting.fixed_basis import game_value, transform
+from bcnmf_jax.data.summaries import summarize
+from bcnmf_jax.fitting.callbacks import Callbacks
+from bcnmf_jax.fitting.fixed_basis import reduced_objective, transform
 from bcnmf_jax.fitting.loop import Fit, fit, result_name
 from bcnmf_jax.fitting.plan import Plan
-from bcnmf_jax.fitting.segments import Tell, fit_starts, part_of
-from bcnmf_jax.fitting.sequential import deflate
+from bcnmf_jax.fitting.segments import OnProgress, fit_starts, part_of
+from bcnmf_jax.fitting.sequential import fit_sequential
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.objectives import NMF, BackgroundFirst
 from bcnmf_jax.streaming.driver import Progress, stream
-from bcnmf_jax.streaming.fixed_basis import stream_transform, stream_value
+from bcnmf_jax.streaming.fixed_basis import reduced_objective as stream_reduced_objective
+from bcnmf_jax.streaming.fixed_basis import transform as stream_transform
 
 COMPARED = Stop(tol=1e-4, max_steps=20)
 """How well codes are settled before streamed restarts are compared."""
@@ -60,8 +61,10 @@ class Restart(NamedTuple):
 class Sets(Protocol):
     """Target and background, ready to be fitted."""
 
-    def restarts(self, plan: Plan, keys: Key[Array, " n"], stop: Stop, watch: Watch) -> list:
-        """A `Restart` from every key; ``watch`` is told how it goes."""
+    def restarts(
+        self, plan: Plan, keys: Key[Array, " n"], stop: Stop, callbacks: Callbacks
+    ) -> list:
+        """A `Restart` from every key; ``callbacks`` is told how it goes."""
         ...
 
     def codes(self, loss: AbstractLoss, basis: np.ndarray) -> np.ndarray:
@@ -79,24 +82,26 @@ class InMemory:
     def __init__(self, data: dict, weights: dict | None, mask: dict | None, *, new: bool = False):
         self.rows = prepare(data, weights, mask, constant=new)
 
-    def restarts(self, plan, keys, stop, watch):
-        made, v = plan.build(), self.rows["target"].v
-        fits = self.fits(plan, keys, stop, watch.stage("fitting"))
+    def restarts(self, plan, keys, stop, callbacks):
+        made, v = plan.build(), self.rows["target"].weights
+        fits = self.fits(plan, keys, stop, callbacks.stage("fitting"))
         weights = None if v is None else np.asarray(v).max(1)
-        values = [float(game_value(made, self.rows, f.blocks)) for f in fits]
+        values = [float(reduced_objective(made, self.rows, f.blocks)) for f in fits]
         return [_restart(f, v, weights) for f, v in zip(fits, values, strict=True)]
 
     def fits(
-        self, plan: Plan, keys: Key[Array, " n"], stop: Stop, tell: Tell | None = None
+        self, plan: Plan, keys: Key[Array, " n"], stop: Stop, on_progress: OnProgress | None = None
     ) -> list[Fit]:
-        """A fit from every key; ``tell`` is given the share that is done."""
+        """A fit from every key; ``on_progress`` is given the share that is done."""
         made, rank, count = plan.build(), plan.n_components, len(keys)
         if plan.objective != "sequential":
-            found = fit_starts(made, self.rows, rank, keys, stop, tell)
+            found = fit_starts(made, self.rows, rank, keys, stop, on_progress)
             return [found[r] for r in range(count)]
         assert isinstance(made, BackgroundFirst)
         return [
-            deflate(made, self.rows, rank, key, stop=stop, progress=part_of(tell, r, count))
+            fit_sequential(
+                made, self.rows, rank, key, stop=stop, on_progress=part_of(on_progress, r, count)
+            )
             for r, key in enumerate(keys)
         ]
 
@@ -114,35 +119,35 @@ class Streamed:
     dense."""
 
     def __init__(self, data: dict, weights: dict | None, *, new: bool = False):
-        self.known = survey(jax.tree.map(source, data), weights, constant=new)
+        self.known = summarize(jax.tree.map(source, data), weights, constant=new)
 
-    def restarts(self, plan, keys, stop, watch):
+    def restarts(self, plan, keys, stop, callbacks):
         if plan.objective == "sequential":
             raise ValueError(
                 "objective='sequential' reads data in memory; pass X.toarray() and "
                 "background.toarray(), or objective='background_first' for sparse data"
             )
-        made, found, told = plan.build(), [], watch.stage("fitting")
+        made, found, told = plan.build(), [], callbacks.stage("fitting")
         weights = self.known["target"].weights
         for r, key in enumerate(keys):
 
-            def tell(now: Progress, r=r):
+            def on_progress(now: Progress, r=r):
                 if told and now.stage == "fit":
                     told((r + now.epoch / now.epochs) / len(keys))
                 if now.epoch % stop.every == 0:
-                    watch.say(
+                    callbacks.log(
                         f"restart {r + 1} of {len(keys)}, {now.stage}: pass {now.epoch} of at most "
                         f"{now.epochs}, {now.seconds_left:.0f} s left at most"
                     )
 
-            kept = watch.folder and watch.folder / f"restart{r}.npz"
+            kept = callbacks.folder and callbacks.folder / f"restart{r}.npz"
             one = stream(
                 made, self.known, rank=plan.n_components, key=key, stop=stop, checkpoint=kept,
-                callback=tell,
+                on_progress=on_progress,
             )  # fmt: skip
             value = np.nan
             if len(keys) > 1:
-                value = float(stream_value(made, self.known, one.blocks, stop=COMPARED))
+                value = float(stream_reduced_objective(made, self.known, one.blocks, stop=COMPARED))
             found.append(_restart(one, value, None if weights is None else weights[:, 0]))
         return found
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import bcnmf_jax.streaming.checkpoint as checkpoint
-from bcnmf_jax.data.summaries import is_known
+from bcnmf_jax.data.summaries import is_summary
 from bcnmf_jax.streaming.streamer import State, Streamer
 
 FORMAT = 2
@@ -55,7 +55,7 @@ class Keeper:
             "mode": "exact" if run.online is None else list(run.online),
             **start,
         }
-        known = jax.tree.leaves([p.known for p in run.sets.parts], is_leaf=is_known)
+        known = jax.tree.leaves([p.known for p in run.sets.parts], is_leaf=is_summary)
         facts = [(k.total, k.sums, k.weights) for k in known]
         self.totals = [a for fact in facts for a in fact if a is not None]
 

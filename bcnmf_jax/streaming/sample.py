@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.data.sources import fill
-from bcnmf_jax.data.summaries import is_known
+from bcnmf_jax.data.summaries import is_summary
 from bcnmf_jax.fitting.loop import fit_prepared, result_name
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.blocks import is_frozen
@@ -56,7 +56,7 @@ def sample(sets: DataSets, rows: int, seed: list[int]) -> Data:
             v = [known.weights[start:end] for start, end in zip(starts, ends, strict=True)]
             return Rows(jnp.asarray(x), jnp.asarray(np.concatenate(v), sets.dtype))
 
-        found = jax.tree.map(read, part.known, is_leaf=is_known)
+        found = jax.tree.map(read, part.known, is_leaf=is_summary)
         if part.index is None:
             data[part.name] = found
         else:

@@ -13,7 +13,7 @@ import bcnmf_jax.streaming.passes as passes
 from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.data.sources import Online
-from bcnmf_jax.data.summaries import is_known
+from bcnmf_jax.data.summaries import is_summary
 from bcnmf_jax.fitting.loop import RESULTS, Fit
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.costs import assemble
@@ -77,7 +77,7 @@ class Streamer:
 
     def settled(self, basis: PyTree) -> list[Blocks] | None:
         """The codes that a fit starts from, by a pass over all rows; None where they need none."""
-        if type(self.objective).settle is AbstractObjective.settle:
+        if not self.objective.settled_start:
             return None
         basis = jax.tree.map(lambda w: owned(w, self.sets.dtype), basis)
 
@@ -88,7 +88,7 @@ class Streamer:
 
     def _start(self, part: Part, basis: PyTree) -> Blocks:
         rows = lambda k: Rows(jnp.asarray(k.sums[:, None], self.sets.dtype))  # noqa: E731
-        data = {part.name: jax.tree.map(rows, part.known, is_leaf=is_known)}
+        data = {part.name: jax.tree.map(rows, part.known, is_leaf=is_summary)}
         return {k: np.array(h) for k, h in passes.begin(self.objective, data, basis).items()}
 
     def _stats_shapes(self, part: Part, basis: PyTree, codes: Blocks) -> list:

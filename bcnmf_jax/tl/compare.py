@@ -43,7 +43,7 @@ def enrichment(
         ``key_added`` of `bcnmf`.
     **parameters
         Others of `bcnmf_jax.enrichment.enrichment`: ``pairs=True`` where donors have cells in both
-        sets, ``n_permutations``, ``level``, ``seed``, ...
+        sets, ``n_permutations``, ``level``, ``random_state``, ...
 
     Returns
     -------

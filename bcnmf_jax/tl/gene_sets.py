@@ -24,7 +24,7 @@ def gene_sets(
     min_size: int = 5,
     max_size: int = 500,
     permutations: int = 1000,
-    seed: int = 0,
+    random_state: int = 0,
     key: str = "bcnmf",
 ) -> Any:
     """Enrichment of gene sets in every target program, in two ways.
@@ -47,7 +47,7 @@ def gene_sets(
         Sets with fewer or more fitted genes are left out.
     permutations : int
         Of the ranked test, whose p-values are at least ``1 / (permutations + 1)``.
-    seed : int
+    random_state : int
         Of the permutations.
     key : str
         ``key_added`` of `bcnmf`.
@@ -73,7 +73,7 @@ def gene_sets(
     genes = stored.genes.astype(str)
     check_integer(n_genes, "n_genes", most=len(genes) - 1)
     check_integer(permutations, "permutations")
-    check_seed(seed)
+    check_seed(random_state, "random_state")
     known, sets = set(genes), read_gmt(gmt)
     fitted = {name: [g for g in members if g in known] for name, members in sets.items()}
     sizes = {n: m for n, m in fitted.items() if min_size <= len(m) <= max_size}
@@ -93,7 +93,8 @@ def gene_sets(
         with redirect_stderr(StringIO()):
             ranked = gseapy.prerank(
                 rnk=ranking, gene_sets=sizes, outdir=None, min_size=min_size, max_size=max_size,
-                permutation_num=permutations, seed=seed, threads=1, no_plot=True, verbose=False,
+                permutation_num=permutations, seed=random_state, threads=1, no_plot=True,
+                verbose=False,
             ).res2d.set_index("Term")  # fmt: skip
         table = pandas.DataFrame(table).set_index("gene_set")
         table["nes"] = ranked["NES"].astype(float)

@@ -11,14 +11,13 @@ import jax
 import numpy as np
 
 from bcnmf_jax.data.checks import check_integer, check_seed
-from bcnmf_jax.estimator.parameters import LOSSES
-from bcnmf_jax.extras import require
-from bcnmf_jax.fitting.fixed_basis import game_value, transform
+from bcnmf_jax.extras import require, versions
+from bcnmf_jax.fitting.fixed_basis import reduced_objective, transform
 from bcnmf_jax.fitting.loop import Fit, fit, result_name
 from bcnmf_jax.fitting.start import init
 from bcnmf_jax.fitting.stop import Stop, most_steps
+from bcnmf_jax.model.losses import as_loss
 from bcnmf_jax.objectives import Multimodal
-from bcnmf_jax.report.run_folder import versions
 from bcnmf_jax.streaming.restarts import by_ratio
 from bcnmf_jax.tl.cells import ROLES, check_names, is_anndata, named, part, roles, used_genes
 from bcnmf_jax.tl.rows import check
@@ -109,7 +108,7 @@ def multimodal(
     x, y = ({q: a[role == r] for q, a in every.items()} for r in (0, 1))
     size = {q: _size(a, loss) if balance else 1.0 for q, a in x.items()}
     scaled = lambda sets: {q: a / size[q] for q, a in sets.items()}  # noqa: E731
-    objective = Multimodal(alpha=alpha, loss=LOSSES[loss]())
+    objective = Multimodal(alpha=alpha, loss=as_loss(loss))
     data = {"target": scaled(x), "background": scaled(y)}
     found, table = _best(
         objective, data, n_components, n_restarts, Stop(tol, max_iter), random_state
@@ -168,8 +167,7 @@ def _check(n_components, alpha, loss, n_restarts, max_iter, tol, random_state) -
         if not isinstance(value, Real) or not 0 <= float(value) < np.inf:
             raise ValueError(f"{name} must be a number of at least 0, found {value!r}")
     check_seed(random_state, "random_state")
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {sorted(LOSSES)}, found {loss!r}")
+    as_loss(loss)
 
 
 def _matrices(
@@ -193,15 +191,15 @@ def _size(a: np.ndarray, loss: str) -> float:
 
 
 def _best(
-    objective: Multimodal, data: dict, rank: int, restarts: int, stop: Stop, seed: int
+    objective: Multimodal, data: dict, rank: int, restarts: int, stop: Stop, random_state: int
 ) -> tuple[Fit, list[dict[str, Any]]]:
     """The start of lowest game value that did not collapse (of all, if all did), and a row each."""
     fits, table = [], []
     for r in range(restarts):
-        key = jax.random.fold_in(jax.random.key(seed), r)
+        key = jax.random.fold_in(jax.random.key(random_state), r)
         found = fit(objective, data, init(objective, data, rank, key), stop=stop)
         fits.append(found)
-        value = float(game_value(objective, data, found.blocks))
+        value = float(reduced_objective(objective, data, found.blocks))
         table.append(
             {"restart": r, "value": value, "result": str(result_name(found.result)),
              "steps": int(found.steps)}

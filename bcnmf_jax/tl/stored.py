@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bcnmf_jax.estimator.model_files import LOSSES, loss_parts
-from bcnmf_jax.extras import require
+from bcnmf_jax.extras import require, versions
 from bcnmf_jax.model.loss import AbstractLoss
-from bcnmf_jax.report.run_folder import versions
 from bcnmf_jax.tl.cells import ROLES, listed
 
 if TYPE_CHECKING:

@@ -107,9 +107,9 @@ def keep(folder: Path, step: int, about: dict, blocks: dict) -> None:
 def run(options: argparse.Namespace) -> None:
     """Read, fit in stretches of ``every`` steps, write."""
     options.out.mkdir(parents=True, exist_ok=True)
-    mesh = bj.row_mesh()
+    mesh = bj.fitting.row_mesh()
     paths = {"target": options.target, "background": options.background}
-    data = bj.shard({name: own_rows(path) for name, path in paths.items()}, mesh)
+    data = bj.fitting.shard({name: own_rows(path) for name, path in paths.items()}, mesh)
     objective = bj.Contrastive(alpha=options.alpha, loss=LOSSES[options.loss]())
     start = bj.init(objective, data, options.rank, jax.random.key(options.seed), mesh=mesh)
     asked = ("alpha", "loss", "rank", "seed", "target", "background")

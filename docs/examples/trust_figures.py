@@ -51,7 +51,7 @@ def choices() -> Figure:
 def path() -> Figure:
     """Along alpha: what is explained, features that die, and fits that collapse."""
     data = bj.datasets.beta_simulation(beta=8, n=400, genes=1500).data()
-    known = bj.transitions(data, background_rank=8)
+    known = bj.inference.critical_alphas(data, background_rank=8)
     keys = jax.random.split(jax.random.key(0), 10)
     found = bj.sweep(bj.Contrastive, data, alphas=ALPHAS, ranks=[2], keys=keys)
     lost = (np.asarray(bj.result_name(found.result))[:, 0] == "collapsed").mean(1)

@@ -2,6 +2,6 @@
 
 from bcnmf_jax.inference.background.check import background_check
 from bcnmf_jax.inference.background.finding import Check, Finding
-from bcnmf_jax.inference.background.strata import strata
+from bcnmf_jax.inference.background.strata import split_by_stratum
 
-__all__ = ["Check", "Finding", "background_check", "strata"]
+__all__ = ["Check", "Finding", "background_check", "split_by_stratum"]

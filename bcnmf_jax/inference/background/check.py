@@ -13,11 +13,10 @@ from bcnmf_jax.inference.background import design, structure, values
 from bcnmf_jax.inference.background.finding import Check, Finding
 from bcnmf_jax.inference.background.values import Summary, summary
 from bcnmf_jax.model.loss import AbstractLoss
-from bcnmf_jax.model.losses import KL, Frobenius
+from bcnmf_jax.model.losses import as_loss
 
 ROWS = 1000
 """Most rows of each set of which structure is looked at."""
-LOSSES = {"frobenius": Frobenius, "kl": KL}
 
 
 def background_check(
@@ -31,7 +30,7 @@ def background_check(
     background_batch: ArrayLike | None = None,
     loss: str | AbstractLoss = "frobenius",
     n_components: int | None = None,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> Check:
     """Check whether a background suits a target, before anything is fitted.
 
@@ -64,7 +63,7 @@ def background_check(
     loss : {"frobenius", "kl"} or AbstractLoss
     n_components : int, optional
         Number of target components that is asked for.
-    seed : int
+    random_state : int
 
     Returns
     -------
@@ -78,9 +77,7 @@ def background_check(
     """
     sets = (target, background)
     check_matrices(sets)
-    if not isinstance(loss, AbstractLoss) and loss not in LOSSES:
-        raise ValueError(f"loss must be one of {sorted(LOSSES)} or a loss, found {loss!r}")
-    loss = loss if isinstance(loss, AbstractLoss) else LOSSES[loss]()
+    loss = as_loss(loss)
     donors = annotation(sets, groups, background_groups, "groups")
     runs = annotation(sets, batch, background_batch, "batch")
     x, y = (summary(s) for s in sets)
@@ -89,7 +86,7 @@ def background_check(
             raise ValueError(f"{name} has negative values (lowest {own.lowest:.3g})")
     rows = [values.size(x, y), values.balance(x, y), _depth(x, y, counts), values.scale(x, y)]
     rows += [values.features(x, y), *values.duplicates(x, y), values.likelihood(x, y, loss)]
-    rng = np.random.default_rng(check_seed(seed))
+    rng = np.random.default_rng(check_seed(random_state, "random_state"))
     few = [np.sort(rng.permutation(s.shape[0])[:ROWS]) for s in sets]
     some = [np.nan_to_num(dense_rows(s, r)) for s, r in zip(sets, few, strict=True)]
     some = structure.scaled(some[0], some[1])

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from bcnmf_jax.data.sparse import check_matrix
 
 
-def strata(background: Any, groups: ArrayLike) -> list[Any]:
+def split_by_stratum(background: Any, groups: ArrayLike) -> list[Any]:
     """Split a background into one per stratum (cell type, batch, partner), for ``background=``.
 
     Every background of a list counts the same, whatever its number of samples: a stratum that is

@@ -23,6 +23,7 @@ from bcnmf_jax.inference.enrichment_test.refits import (
 )
 from bcnmf_jax.inference.enrichment_test.samples import by_cell, by_group
 from bcnmf_jax.inference.enrichment_test.table import Enrichment
+from bcnmf_jax.model.losses import as_loss
 
 LEVELS = ("group", "cell")
 REFIT = (1e-3, 100)
@@ -49,8 +50,8 @@ def enrichment(
     normalise: Callable[[NDArray], NDArray] = as_it_is,
     n_permutations: int = 99,
     rows_per_group: int = 100,
-    seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    random_state: int = 0,
+    on_progress: Callable[[float], None] | None = None,
 ) -> Enrichment:
     """Test every component of a model for more usage in the target than in the background.
 
@@ -86,8 +87,8 @@ def enrichment(
         1). Each costs two fits of half of the rows.
     rows_per_group : int
         Rows drawn from every group: as many from each, some twice where it has fewer.
-    seed : int
-    progress : callable, optional
+    random_state : int
+    on_progress : callable, optional
         Is given the share that is done, from 0 to 1.
 
     Returns
@@ -104,30 +105,30 @@ def enrichment(
         counts.
     """
     sets = (target, background)
-    check_seed(seed)
+    check_seed(random_state, "random_state")
     _check(model, sets, level, n_permutations, rows_per_group)
     if pairs and level == "cell":
         raise ValueError("pairs=True needs level='group': single cells have no partners")
     names = annotation(sets, groups, background_groups, "groups")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_state)
     if level == "cell":
         counts = (dense_rows(target), dense_rows(background))
         drawn, names = by_cell(counts, normalise, rng), None
         sets = (normalise(counts[0]), normalise(counts[1]))
     else:
         drawn = by_group(sets, names, pairs, rows_per_group, rng)
-    tell = progress or (lambda share: None)
+    on_progress = on_progress or (lambda share: None)
     rows = _described(model, sets, names)
     more, count, exact = [dict.fromkeys(TESTED) for _ in rows], 0, False
     if drawn.samples is not None:
         places, exact = arrangements(*drawn.counts, pairs, n_permutations, rng)
         answers, count = [], len(places) - 1
-        refits = Refits(_plan(model), drawn.samples, _stop(model), seed)
+        refits = Refits(_plan(model), drawn.samples, _stop(model), random_state)
         for i, at in enumerate(places):
             found = refits.answer(at, pairs)
             # Bases are needed of the observed arrangement alone, and are large.
             answers.append(found._replace(bases=found.bases[:0]) if answers else found)
-            tell((i + 1) / len(places))
+            on_progress((i + 1) / len(places))
         basis = np.concatenate([model.components_, model.background_components_])
         more = as_observed(basis, len(model.components_), answers)
     rows = [a | b | {"level": level, "note": drawn.note} for a, b in zip(rows, more, strict=True)]
@@ -156,15 +157,12 @@ def _check(model: Any, sets: tuple[Any, Any], level: str, permutations: Any, row
 
 def _plan(model: Any) -> Plan:
     """What the model's fit was, with what was chosen in the place of "auto"."""
-    # With it come the choices of what is "auto", whose imports are slow.
-    from bcnmf_jax.estimator.parameters import given_loss
-
     return Plan(
         model.objective_,
         float(model.alpha_),
         int(model.n_components_),
         int(model.n_background_components_),
-        given_loss(model),
+        as_loss(model.loss),
     )
 
 

@@ -84,13 +84,13 @@ class Refits:
     samples : Samples
     stop : Stop
         Of every refit; all of them, also that of the observed arrangement, are alike.
-    seed : int
+    random_state : int
         Of the single start.
     """
 
-    def __init__(self, plan: Plan, samples: Samples, stop: Stop, seed: int):
+    def __init__(self, plan: Plan, samples: Samples, stop: Stop, random_state: int):
         self.plan, self.stop, self.thinned = plan, stop, samples.thinned
-        self.key = jax.random.key(seed)[None]
+        self.key = jax.random.key(random_state)[None]
         one, other = samples.halves
         self.count, self.each = one.shape[:2]
         first = _prepared(one)
@@ -149,7 +149,7 @@ def _take(rows: Rows, index: Array) -> Rows:
 @jax.jit
 def _totals(rows: Rows) -> Array:
     """Sum of every row, as large as if nothing were missing."""
-    seen = rows.x.shape[1] if rows.v is None else jnp.maximum(rows.v.sum(1), 1)
+    seen = rows.x.shape[1] if rows.weights is None else jnp.maximum(rows.weights.sum(1), 1)
     return rows.x.sum(1) * rows.x.shape[1] / seen
 
 

@@ -95,7 +95,7 @@ def folds(
     x: NDArray,
     y: NDArray,
     splits: int,
-    seed: int,
+    random_state: int,
     groups: ArrayLike | None = None,
     background_groups: ArrayLike | None = None,
 ) -> list[Fold]:
@@ -111,7 +111,7 @@ def folds(
     Parameters
     ----------
     x, y : array (n, g), (m, g)
-    splits, seed : int
+    splits, random_state : int
     groups, background_groups : array (n,), (m,), optional
         Donors, mice, cell lines: they are dealt whole. Without them duplicated rows are.
 
@@ -144,7 +144,7 @@ def folds(
         )
     found = []
     for split in range(splits):
-        rng = np.random.default_rng([seed, split])
+        rng = np.random.default_rng([random_state, split])
         target = deal(rng, np.setdiff1d(names, paired), own)
         background = deal(rng, np.setdiff1d(others, paired), SHARES)
         both = deal(rng, paired, SHARES)

@@ -74,7 +74,7 @@ def components(
     rows of 0 beyond each number."""
     if kind == "sequential":
         rows = in_turn(objective, data, frozen, widest, key, None, IN_TURN, STARTS, IN_TURN.looks)
-        rows = by_worth(objective.loss, test, rows, frozen)
+        rows = order_by_heldout_gain(objective.loss, test, rows, frozen)
         return jnp.tril(jnp.ones((widest, widest), rows.dtype))[:, :, None] * rows[None]
     solver = default_solver(objective, data)
 
@@ -96,7 +96,7 @@ def components(
     return bases.reshape(widest, STARTS, *bases.shape[1:])[jnp.arange(widest), best]
 
 
-def by_worth(loss: AbstractLoss, test: Rows, found: Array, frozen: Array) -> Array:
+def order_by_heldout_gain(loss: AbstractLoss, test: Rows, found: Array, frozen: Array) -> Array:
     """Components (count, g) in the order of what they are worth on held-out rows: of those that are
     left, the one without which they are described best is the last.
 
@@ -150,13 +150,13 @@ def explained(
         (count thinning, Neufeld et al. 2024); NaN without counts. ``dead``: dead features.
     """
     rows, (read, predicted) = held.rows, halves
-    total = rows.x.sum(0) if rows.v is None else (rows.x * rows.v).sum(0)
+    total = rows.x.sum(0) if rows.weights is None else (rows.x * rows.weights).sum(0)
     counts = jnp.all(rows.x == jnp.round(rows.x)) & jnp.any(rows.x > 1)
 
     some_loss, rest_loss = map(loss.of_features, halves)
 
     def fitted(loss, x, basis, near):
-        return solve_codes(NMF(loss), {"target": Rows(x, rows.v)}, basis, SETTLED, near)
+        return solve_codes(NMF(loss), {"target": Rows(x, rows.weights)}, basis, SETTLED, near)
 
     def share(loss, rows, codes, basis):
         term = NMF(loss).terms({"target": rows})[0]
@@ -172,8 +172,8 @@ def explained(
         if held.thinned is not None:
             solved["half"] = fitted(loss, held.thinned[0].x, basis, near.get("half"))
             thinned = share(loss, held.thinned[1], solved["half"], basis)
-        weighed = codes["target"] if rows.v is None else codes["target"] * rows.v
-        rest = Rows(rows.x[:, predicted], rows.v)
+        weighed = codes["target"] if rows.weights is None else codes["target"] * rows.weights
+        rest = Rows(rows.x[:, predicted], rows.weights)
         return solved, {
             "explained": share(loss, rows, codes, basis),
             "crossed": share(rest_loss, rest, some, basis[:, predicted]),

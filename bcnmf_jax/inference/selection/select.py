@@ -38,8 +38,8 @@ def select(
     groups: dict | None = None,
     counts: dict | None = None,
     splits: int = SPLITS,
-    seed: int = 0,
-    progress: Callable[[float], Any] | None = None,
+    random_state: int = 0,
+    on_progress: Callable[[float], Any] | None = None,
 ) -> Selection:
     """Choose objective, contrast, and numbers of target and background components without labels.
 
@@ -67,8 +67,8 @@ def select(
         counts)``, for the criterion ``thinned``. Data that are counts themselves need none.
     splits : int
         Random splits.
-    seed : int
-    progress : callable, optional
+    random_state : int
+    on_progress : callable, optional
         Is given the share that is done, from 0 to 1.
 
     Returns
@@ -81,9 +81,9 @@ def select(
         For data as `prepare` says, names that are not known, and empty or impossible axes.
     """
     loss = Frobenius() if loss is None else loss
-    check(data, objectives, alphas, ranks, background_ranks, splits, seed)
+    check(data, objectives, alphas, ranks, background_ranks, splits, random_state)
     rows = prepare(data)
-    if any(r.v is not None for r in rows.values()):
+    if any(r.weights is not None for r in rows.values()):
         raise ValueError(
             "select takes neither weights nor masked values; choose on complete data, and fit with "
             "what was chosen"
@@ -94,14 +94,14 @@ def select(
         _check_sets(given, name)
     groups = groups or {}
     try:
-        parts = folds(x, y, splits, seed, groups.get("target"), groups.get("background"))
+        parts = folds(x, y, splits, random_state, groups.get("target"), groups.get("background"))
     except TooFewError as error:
         return _powerless(error, objectives, alphas, ranks, background_ranks)
     given, weigh = counts or {}, any(part.filled for fold in parts for part in fold)
     held = [counts_of(a, given.get(name), name) for name, a in (("target", x), ("background", y))]
-    work = Work(x, y, parts, loss, seed, weigh, (held[0], held[1]))
-    tell = progress or (lambda share: None)
-    tell(0.0)
+    work = Work(x, y, parts, loss, random_state, weigh, (held[0], held[1]))
+    on_progress = on_progress or (lambda share: None)
+    on_progress(0.0)
     most, ratio = min(work.basis_rows, x.shape[1]), held_out_ratio(parts, groups.get("target"))
     widths = [k for k in background_ranks if k < most]
     if not widths:
@@ -112,7 +112,7 @@ def select(
         found = []
         for s in range(splits):
             found.append(work(s))
-            tell((first * splits + s + 1) / (rounds * splits))
+            on_progress((first * splits + s + 1) / (rounds * splits))
         return found
 
     crossed = np.stack(over_splits(0, lambda s: work.crossed(s, widths)))
@@ -229,7 +229,7 @@ def stability(bases: NDArray) -> float:
     return float(np.mean([c[linear_sum_assignment(-c)].mean() for c in cosines]))
 
 
-def check(data, objectives, alphas, ranks, background_ranks, splits, seed) -> None:
+def check(data, objectives, alphas, ranks, background_ranks, splits, random_state) -> None:
     """Raise ValueError for axes that cannot be searched."""
     if set(data) != {"target", "background"} or isinstance(data["background"], list | dict):
         raise ValueError(
@@ -251,4 +251,4 @@ def check(data, objectives, alphas, ranks, background_ranks, splits, seed) -> No
     if not all(np.isfinite(a) and a >= 0 for a in alphas):
         raise ValueError(f"alphas must be finite and at least 0, found {alphas}")
     check_integer(splits, "splits", 2)
-    check_seed(seed)
+    check_seed(random_state, "random_state")

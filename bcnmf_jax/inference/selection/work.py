@@ -33,13 +33,13 @@ class Work:
     """Target, background and their splits; its methods run what is compiled."""
 
     def __init__(
-        self, x: NDArray, y: NDArray, parts: list[Fold], loss: AbstractLoss, seed: int, weigh: bool,
-        counts: tuple[Counts | None, Counts | None],
+        self, x: NDArray, y: NDArray, parts: list[Fold], loss: AbstractLoss, random_state: int,
+        weigh: bool, counts: tuple[Counts | None, Counts | None],
     ):  # fmt: skip
         self.x, self.y, self.parts, self.loss, self.weigh = x, y, parts, loss, weigh
         self.counts = counts
-        self.key = jax.random.key(seed)
-        order = np.random.default_rng(seed).permutation(x.shape[1])
+        self.key = jax.random.key(random_state)
+        order = np.random.default_rng(random_state).permutation(x.shape[1])
         read, predicted = np.split(order, [len(order) // 2])
         self.halves = jnp.asarray(np.sort(read)), jnp.asarray(np.sort(predicted))
         self.basis_rows = len(parts[0].basis.rows)
@@ -74,7 +74,7 @@ class Work:
         if counts is not None:
             rng = np.random.default_rng([split, 2 + which])
             halves = counts.halves(part.rows, rng)
-            first, second = (Rows(jnp.asarray(half, rows.x.dtype), rows.v) for half in halves)
+            first, second = (Rows(jnp.asarray(half, rows.x.dtype), rows.weights) for half in halves)
             thinned = first, second
         return HeldOut(rows, thinned)
 
@@ -123,7 +123,7 @@ class Work:
         def plant(held: Rows, usage: NDArray) -> Rows:
             more = PLANTED * np.outer(rng.permutation(usage[:, j]), basis[j, shuffled])
             more = more if self.loss.bounded else rng.poisson(more)
-            return Rows(held.x + jnp.asarray(more, held.x.dtype), held.v)
+            return Rows(held.x + jnp.asarray(more, held.x.dtype), held.weights)
 
         train, test = (plant(r, c) for r, c in zip(rows, codes, strict=True))
         return train, HeldOut(test)

@@ -10,13 +10,12 @@ from jaxtyping import Array
 from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.codes import SETTLED, solve_codes
-from bcnmf_jax.fitting.start import require_target
 from bcnmf_jax.fitting.stop import Stop
-from bcnmf_jax.model.gradients import basis_split, visit_rows
-from bcnmf_jax.model.objective import AbstractObjective, Blocks
+from bcnmf_jax.model.gradients import basis_gradient, visit_rows
+from bcnmf_jax.model.objective import AbstractObjective, Blocks, require_target
 from bcnmf_jax.model.scale import scaled
 from bcnmf_jax.model.terms import by_codes, get
-from bcnmf_jax.solvers.slopes import halves, unrest
+from bcnmf_jax.solvers.slopes import flat_parts, unrest
 
 
 @eqx.filter_jit
@@ -27,11 +26,11 @@ def _measure(objective, data, basis, stop):
         stay = lambda rows, codes: (codes, codes)  # noqa: E731
         stats += visit_rows(group, get(blocks, path), basis, stay)[1]
         terms += group
-    found = halves(objective, basis_split(objective, terms, stats, basis), basis)
+    found = flat_parts(objective, basis_gradient(objective, terms, stats, basis), basis)
     return unrest(basis, *map(ravel_pytree(basis)[1], found))
 
 
-def residual(
+def stationarity(
     objective: AbstractObjective,
     data: dict,
     blocks: Blocks,

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bcnmf_jax.data.tables.table import Table, TableError
 from bcnmf_jax.datasets.dataset import Array
+from bcnmf_jax.datasets.tables.table import Table, TableError
 from bcnmf_jax.datasets.tenx import open_text
 from bcnmf_jax.extras import require
 
