@@ -8,7 +8,8 @@ import pytest
 
 import bcnmf_jax as bj
 from bcnmf_jax.fitting.start import start
-from bcnmf_jax.model import objective as core
+from bcnmf_jax.model.blocks import truncate
+from bcnmf_jax.model.gradients import basis_exponent, block_gradient, code_exponent
 from bcnmf_jax.model.terms import by_codes, get, put
 from bcnmf_jax.solvers.alternating import multiply
 from tests.tables import Objective
@@ -42,7 +43,7 @@ def _splits_and_gradients(made, data, blocks):
 
         auto = jax.grad(cost)(get(blocks, path))
         halves = jax.tree.leaves(
-            core.block_gradient(made, data, blocks, path),
+            block_gradient(made, data, blocks, path),
             is_leaf=lambda s: isinstance(s, bj.GradientParts),
         )
         found += zip(halves, jax.tree.leaves(auto), strict=True)
@@ -62,12 +63,12 @@ def _own_costs(made, data, blocks, damping, steps=8):
     groups, found = by_codes(made.terms(data)), []
     for path in paths(made, data):
         if path == ("basis",):
-            power = core.basis_exponent(made, made.terms(data))
+            power = basis_exponent(made, made.terms(data))
         else:
-            power = core.code_exponent(made, path, groups[path])
+            power = code_exponent(made, path, groups[path])
 
         def step(now, _, path=path, power=power):
-            split = core.block_gradient(made, data, now, path)
+            split = block_gradient(made, data, now, path)
             update = lambda a, s: multiply(a, s, damping * power)  # noqa: E731
             new = put(now, path, jax.tree.map(update, get(now, path), split))
             return new, get(bj.fitting.block_costs(made, data, now), path)
@@ -138,7 +139,7 @@ def scaling_changes_nothing(row, loss, seed, factor):
 def solver_keeps_its_promises(row, loss, solver, seed):
     """Blocks stay nonnegative and finite, zeros stay zero, steps are counted."""
     made, data, blocks = problem(row, loss, seed, rank=4)
-    blocks = core.truncate(made, blocks, 3)
+    blocks = truncate(made, blocks, 3)
     if refuses(made, data, blocks, solver):
         return
     f = bj.fit(made, data, blocks, solver=solver, stop=bj.Stop(tol=0.0, max_steps=3, every=2))
