@@ -41,7 +41,7 @@ def same_fit(f, g, tolerance):
             np.testing.assert_allclose(a, b, rtol=max(tolerance, 1e-8), atol=1e-9)
 
 
-@pytest.mark.filterwarnings("ignore::bcnmf_jax.ConstantFeatureWarning")
+@pytest.mark.filterwarnings("ignore::bcnmf_jax.data.ConstantFeatureWarning")
 @pytest.mark.parametrize("loss", ["frobenius", "kl"])
 @pytest.mark.parametrize("name", ["nmf", "contrastive", "shared + target", "background first"])
 def test_exact_passes_are_the_fit_in_memory(x64, holed, name, loss):
@@ -51,7 +51,7 @@ def test_exact_passes_are_the_fit_in_memory(x64, holed, name, loss):
     same_fit(f, g, 1e-10)
 
 
-@pytest.mark.filterwarnings("ignore::bcnmf_jax.ConstantFeatureWarning")
+@pytest.mark.filterwarnings("ignore::bcnmf_jax.data.ConstantFeatureWarning")
 @pytest.mark.parametrize("name", ["contrastive", "background first"])
 def test_weights_are_those_of_a_fit_in_memory(x64, holed, name):
     made, stop = tables.OBJECTIVES[name].make(0.5, bj.KL()), bj.Stop(tol=1e-3, max_steps=23)
@@ -71,7 +71,7 @@ def test_weights_are_those_of_a_fit_in_memory(x64, holed, name):
         bj.streaming.summarize(sparse(holed), {"target": np.ones(3)})
 
 
-@pytest.mark.filterwarnings("ignore::bcnmf_jax.ConstantFeatureWarning")
+@pytest.mark.filterwarnings("ignore::bcnmf_jax.data.ConstantFeatureWarning")
 def test_single_precision(holed):
     with jax.enable_x64(False):
         stop = bj.Stop(tol=0.0, max_steps=20)
