@@ -1,7 +1,7 @@
 """Names of the package in the text become links to the reference, or an error where there is none.
 
 In pages these are ``bj.fit`` and the like, in docstrings names in single backticks, which may leave
-out ``bcnmf_jax.`` or ``bj.``.
+out ``bcnmf_jax.`` or ``bj.``, and the namespace.
 """
 
 import re
@@ -37,7 +37,8 @@ def resolve(app: Sphinx, env: Any, node: addnodes.pending_xref, content: nodes.N
     if node.get("refdomain") != "py":
         return None
     target, objects = node["reftarget"], env.get_domain("py").objects
-    for full in (target, f"bcnmf_jax.{target}"):
+    ends = [full for full in objects if full.endswith(f".{target}")]
+    for full in (target, f"bcnmf_jax.{target}", *ends):
         if full in objects:
             at = objects[full]
             return make_refnode(
