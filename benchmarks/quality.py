@@ -1,6 +1,6 @@
 """Seconds to a solution: the median time to a gap of 1 %, ours, plain MU, the published loop, NMF.
 
-The gap of a basis W is ``(V(W) - V*) / (V(start) - V*)``, V the game value (codes at their
+The gap of a basis W is ``(V(W) - V*) / (V(start) - V*)``, V the reduced objective (codes at their
 optimum, outside the clock), V* the best that any program found from any start; *never* where the
 median start does not get there within the steps. All starts of background first share the basis of
 the background. A program that leaves the gap again by its last step never came. Compilation is

@@ -1,8 +1,8 @@
 """Streaming from disk: seconds of an epoch, memory, linearity, and the time to a small gap.
 
 KL, K = 20, 3,000 genes, ten target cells to three of the background, as two h5ad files. FULL=1 adds
-1,300,000 cells. The gap is ``(V - V*) / (V0 - V*)`` with the game values (codes at their optimum)
-V0 of the start, V of online passes and V* of exact passes that go on from these; values are taken
+1,300,000 cells. The gap is ``(V - V*) / (V0 - V*)`` with the reduced objectives V0 of the start,
+ V of online passes and V* of exact passes that go on from these; values are taken
 on the first 5,000 cells, and the exact basis is kept under the hash of data, settings and online
 basis.
 """
@@ -33,7 +33,7 @@ EPOCHS = 6
 ONLINE, REFERENCE = 3, 30
 """Online passes of the fit whose gap is measured, and exact ones of what it is measured against."""
 VALUED = 5_000
-"""Most cells that a game value is taken on."""
+"""Most cells that a reduced objective is taken on."""
 MOST = {250_000: 3.0}
 """Seconds of an epoch that are asked for."""
 MEMORY, GAP = 3.0, 0.02

@@ -43,7 +43,7 @@ class Path:
     values: dict[int, float] = field(default_factory=dict)
 
     def value(self, look: int, at: Callable[[np.ndarray], float]) -> float:
-        """The game value at a look (-1 for the last)."""
+        """The reduced objective at a look (-1 for the last)."""
         look %= len(self.bases)
         if look not in self.values:
             self.values[look] = at(self.bases[look])

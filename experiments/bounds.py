@@ -14,8 +14,8 @@ from experiments.summary import method_name
 
 
 def with_values(rows: pd.DataFrame, settings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Settings with the median game value under every floor, how far at most it moves between
-    floors relative to itself (``moves``), and the most dead features (``dead``) of any restart;
+    """Settings with the median reduced objective under every floor, how far at most it moves
+    between floors relative to itself (``moves``), and the most dead features (``dead``) of any restart;
     and the names of the columns of values."""
     held = rows["values"].dropna()
     values = pd.DataFrame(held.tolist(), index=held.index)
@@ -64,7 +64,8 @@ def bounded_table(rows: pd.DataFrame, settings: pd.DataFrame) -> Table:
         f"Forms of the contrast on raw counts, K = {rank}, α = {alphas}{several}. *Failed*: of "
         f"{count} restarts those that collapsed or were not finite. *Dead*: "
         "features of which less than 1 % of the observed total is explained, the most of all "
-        "restarts. V is the game value with settled codes at the largest α when the reconstruction "
+        "restarts. V is the reduced objective with settled codes at the largest α when the "
+        "reconstruction "
         f"is floored at eps, the median of the first {first} restarts; *moves* is how far the "
         "values under the floors lie apart relative to the largest of them, the most of these and "
         "of α (inf where one is not finite). bcNMF under KL and the negative binomial stands "
@@ -80,7 +81,7 @@ def bounded_table(rows: pd.DataFrame, settings: pd.DataFrame) -> Table:
 
 
 def valued(value: float) -> str:
-    """A game value of a few digits."""
+    """A reduced objective of a few digits."""
     return f"{value:.5g}" if np.isfinite(value) else "–"
 
 

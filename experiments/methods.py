@@ -28,7 +28,7 @@ NAMES = {"nmf": "nmf", "bcnmf": "contrastive", "published": "published"}
 NAMES |= {"shared_target": "shared_target", "background_first": "background_first"}
 """Methods as the estimator calls their objectives."""
 VALUED = bj.Stop(tol=1e-5, max_steps=30)
-"""How codes are settled before the game value is taken."""
+"""How codes are settled before the reduced objective is taken."""
 
 
 def _combined(alpha: Any, loss: bj.AbstractLoss, overlap: Any, normalised: bool):
@@ -129,7 +129,7 @@ def _solver(solver: Solver) -> bj.AbstractSolver:
 
 
 FIRST = 2
-"""Restarts whose game value is taken under several floors: it takes longer than the fit."""
+"""Restarts whose reduced objective is taken under several floors: it takes longer than the fit."""
 
 _compiled = [0.0]
 """Seconds that this process has spent in the compiler, so that times are those of fits."""
@@ -193,7 +193,7 @@ def _swept(unit: Unit, dataset: Dataset, keys: jax.Array, stop: Stop) -> Iterato
 def at_floors(
     objective: bj.AbstractObjective, data: dict, basis: np.ndarray, floors: list[float]
 ) -> dict[str, float]:
-    """The game value of a basis under each floor of the reconstruction."""
+    """The reduced objective of a basis under each floor of the reconstruction."""
 
     def value(eps: float) -> float:
         loss = dataclasses.replace(objective.loss, eps=eps)  # pyright: ignore

@@ -1,7 +1,7 @@
 """Does a fit come to rest, and how soon: ``python -m experiments.rest``.
 
 On every data set (of the beta series the hardest) `bcnmf_jax.VarPro` and plain multiplicative
-updates go from the same starts: does the value of the game only fall, does the residual of
+updates go from the same starts: does the reduced objective only fall, does the residual of
 stationarity reach 1e-4, and when is the best value reached that multiplicative updates find in 500
 steps? Values and residuals are taken every ten steps with codes settled for that, in single
 precision, as fits are. One row per data set, objective and start in ``paper/rest/walks.jsonl``; a

@@ -96,8 +96,8 @@ class Method(Strict, frozen=True):
     ``alphas`` are per sample, or with ``alpha_unit = "total"`` multiply the background's summed
     misfit as they are. ``extra`` counts shared or background components. ``overlap`` (combined
     basis) is in units of the target's misfit without structure. ``floors`` are values of
-    ``eps``, the floor of a reconstruction, under each of which the game value of the first fits is
-    taken.
+    ``eps``, the floor of a reconstruction, under each of which the reduced objective of the first
+    fits is taken.
     """
 
     method: Literal[

@@ -1,4 +1,4 @@
-"""Variable projection: exact codes, descent on the value of the game, and where it ends."""
+"""Variable projection: exact codes, descent on the reduced objective, and where it ends."""
 
 import equinox as eqx
 import jax

@@ -59,7 +59,7 @@ class BCNMF(FittedModel):
         "mask" leaves NaN in X and background out of every sum (arrays and frames).
     n_restarts : int
         Random starts, fitted together; kept is, among those that did not collapse, the one of
-        lowest game value (`reduced_objective`).
+        lowest reduced objective (`reduced_objective`).
     random_state : int, RandomState or None
     tol, max_iter : float, int
         As ``tol`` and ``max_steps`` of `Stop`.
@@ -90,12 +90,12 @@ class BCNMF(FittedModel):
     diagnostics_ : dict
         Explained variance of target and background, dead features and components; see `diagnose`.
     restarts_ : dict of ndarray (n_restarts,)
-        ``value`` (game value; NaN for a single restart of a sparse fit, where nothing is chosen)
-        and ``result`` of every restart.
+        ``value`` (reduced objective; NaN for a single restart of a sparse fit, where nothing is
+        chosen) and ``result`` of every restart.
     n_iter_ : int
         Steps of the restart kept.
     value_ : float
-        Its game value; NaN as in ``restarts_``.
+        Its reduced objective; NaN as in ``restarts_``.
     n_features_in_ : int
     feature_names_in_ : ndarray (n_features,)
         Where X is a frame.

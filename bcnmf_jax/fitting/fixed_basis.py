@@ -1,4 +1,4 @@
-"""Codes for a basis that is fixed: new samples, and the value of the game."""
+"""Codes for a basis that is fixed: new samples, and the reduced objective."""
 
 from __future__ import annotations
 

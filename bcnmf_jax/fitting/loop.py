@@ -40,7 +40,7 @@ class RESULTS(eqx.Enumeration):
         "change the loss, or check that the background suits the target"
     )
     degenerate = (
-        "degenerate: no step lowers the value of the game, whose slope is not 0 yet; the precision "
+        "degenerate: no step lowers the reduced objective, whose slope is not 0 yet; the precision "
         "is used up (fit float64 data under jax.enable_x64) or codes are not unique (fewer "
         "components, another start)"
     )

@@ -1,4 +1,4 @@
-"""How far a basis is from a stationary point of the game's value."""
+"""How far a basis is from a stationary point of the reduced objective."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stationarity(
     weights: dict | None = None,
     mask: dict | None = None,
 ) -> Array:
-    """How far a basis is from a stationary point of the game's value, whichever solver found it.
+    """Distance of a basis from a stationary point of the reduced objective, for any solver.
 
     With ``P - N`` the slope of the basis ``W``, codes at their optimum: ``sum W |P - N|`` over
     ``sum W (P + N)``, of the components that move. It is 0 where every entry is at rest. An entry

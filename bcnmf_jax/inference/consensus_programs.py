@@ -83,7 +83,7 @@ def consensus(
 
     Components are brought to unit length; those far from their nearest neighbours are left out;
     k-means makes clusters, whose medians are the programs. Shared and frozen components are not
-    clustered: those of the restart of lowest game value are kept.
+    clustered: those of the restart of lowest reduced objective are kept.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ def selection_chart(run: Run) -> Chart | None:
 
 
 def restarts_chart(run: Run) -> Chart | None:
-    """How far the game values of the starts lie above the best one's, as a share of it."""
+    """How far the reduced objectives of the starts lie above the best one's, as a share of it."""
     table = run.tables.get("restarts")
     if table is None or len(table) < 2 or not table["value"].notna().any():
         return None

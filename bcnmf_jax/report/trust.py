@@ -20,7 +20,7 @@ SUMMARY = {
 FAILED = ("collapsed", "nonfinite")
 """Results of fits that say nothing about the data."""
 SAME_VALUE = 1e-3
-"""Restarts agree where their game values differ by less than this share."""
+"""Restarts agree where their reduced objectives differ by less than this share."""
 DEAD_SHARE = 0.01
 """Share of dead features above which a model that should describe all of the target does not."""
 LIKELY = 0.05

@@ -1,4 +1,4 @@
-"""Variable projection: descent on the value of the game itself."""
+"""Variable projection: descent on the reduced objective itself."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class State(eqx.Module):
 
 
 class VarPro(AbstractSolver):
-    """Variable projection: every step lowers the value of the game, codes at their optimum.
+    """Variable projection: every step lowers the reduced objective, codes at their optimum.
 
     The codes are solved for each basis that is tried, until their duality gap is below a hundredth
     of the fall that the step must keep. The slope of the value is then that of the basis at these

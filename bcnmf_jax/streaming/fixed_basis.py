@@ -1,4 +1,4 @@
-"""Codes and game values of data that are read chunk by chunk, for a basis that is fixed."""
+"""Codes and reduced objectives of data that are read chunk by chunk, for a basis that is fixed."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def _size(a: np.ndarray, loss: str) -> float:
 def _best(
     objective: Multimodal, data: dict, rank: int, restarts: int, stop: Stop, random_state: int
 ) -> tuple[Fit, list[dict[str, Any]]]:
-    """The start of lowest game value that did not collapse (of all, if all did), and a row each."""
+    """The fit of lowest reduced objective among those that did not collapse, and a row for each."""
     fits, table = [], []
     for r in range(restarts):
         key = jax.random.fold_in(jax.random.key(random_state), r)
