@@ -15,8 +15,8 @@ from experiments.summary import method_name
 
 def with_values(rows: pd.DataFrame, settings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Settings with the median reduced objective under every floor, how far at most it moves
-    between floors relative to itself (``moves``), and the most dead features (``dead``) of any restart;
-    and the names of the columns of values."""
+    between floors relative to itself (``moves``), and the most dead features (``dead``) of any
+    restart; and the names of the columns of values."""
     held = rows["values"].dropna()
     values = pd.DataFrame(held.tolist(), index=held.index)
     values.columns = [f"V, eps {eps}" for eps in values]
