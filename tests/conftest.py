@@ -3,12 +3,16 @@
 import gc
 import os
 
-# Most of the suite's time is compilation; results at this level differ by rounding alone
-# (`make test-as-shipped` has users' level). It must be set before JAX starts.
+# Nearly all of the suite's time is compilation. Without optimisation, with the older and simpler
+# emitters and in one piece, it takes a third of the time; results differ by rounding alone (`make
+# test-as-shipped` has users' settings). It must be set before JAX starts.
 if not os.environ.get("BCNMF_TEST_OPTIMISED"):
-    os.environ["XLA_FLAGS"] = (
-        f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+    quick = (
+        "--xla_backend_optimization_level=0",
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_cpu_parallel_codegen_split_count=1",
     )
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *quick])
 
 # No value changes its type or its number of axes unless the code says so, nor in processes that
 # tests start.
