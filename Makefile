@@ -80,7 +80,7 @@ test-all: setup ## the test suite with the slow tests
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not gpu" $(ARGS)
 
 # As users run it: the suite otherwise compiles without optimisation, which saves most of its time.
-test-as-shipped: setup ## the test suite at XLA's own level of optimisation
+test-as-shipped: setup ## the test suite with XLA's own settings
 	BCNMF_TEST_OPTIMISED=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # Installed anew each time: what resolves changes from day to day.
@@ -92,9 +92,10 @@ test-newest: ## the test suite on the newest versions that resolve, in .venv-new
 test-oldest: $(OLDEST)/installed ## the test suite on the declared lower bounds, in .venv-oldest
 	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-lint: setup ## ruff: rules and format
+lint: setup ## ruff: rules and format; import-linter: which room imports which
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(VENV)/bin/lint-imports
 
 types: setup ## pyright
 	$(PY) -m pyright --pythonpath $(PY)
@@ -130,5 +131,5 @@ dist: setup ## wheel and sdist in dist/, the wheel tried in an empty environment
 	cd build && empty/bin/bcnmf --help 2>&1 | grep "pip install 'bcnmf_jax\[cli\]'"
 
 clean: ## remove environments, caches and build output (recorded rows, tables and figures stay)
-	rm -rf $(VENV) $(OLDEST) $(NEWEST) build dist docs/_build docs/api/generated *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(NEWEST) build dist docs/_build docs/api/generated *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
