@@ -115,7 +115,7 @@ OUT_OF_RANGE = {
     "seed of a check": (lambda: background_check(*DATA.values(), random_state=-1), "random_state"),
     "seed of resamples": (
         lambda: bj.inference.bootstrap(bj.NMF(), DATA, {}, random_state=2**32),
-        "seed.*found 4294967296",
+        "random_state.*found 4294967296",
     ),
     "seed of a simulation": (lambda: bj.datasets.beta_simulation(seed=2.5), "seed"),
     "cells of a simulation": (lambda: bj.datasets.beta_simulation(n=2.5), "n must be an integer"),

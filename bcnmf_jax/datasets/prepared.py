@@ -94,7 +94,7 @@ def load_cells(name: str, path: Path) -> Cells:
     try:
         with np.load(path, allow_pickle=False) as stored:
             data, indices, indptr, shape = (stored[f"counts_{part}"] for part in _COUNTS)
-            check_parts(data, indices, indptr, tuple(shape), "counts")
+            check_parts(data, indices, indptr, tuple(map(int, shape)), "counts")
             counts = sparse.csr_array((data, indices, indptr), shape=tuple(shape))
             rest = {f.name: stored[f.name] for f in fields(Cells) if f.name != "counts"}
     except Exception as error:  # a broken zip, a missing key and a pickle each raise another type
