@@ -10,7 +10,7 @@ from bcnmf_jax.data.checks import check_dimensions
 from bcnmf_jax.data.sources import select
 
 
-def check_parts(data: Any, indices: Any, indptr: Any, shape: tuple[int, int], name: str) -> None:
+def check_parts(data: Any, indices: Any, indptr: Any, shape: tuple[int, ...], name: str) -> None:
     """Raise ValueError unless three arrays are a compressed matrix.
 
     Parameters
@@ -143,7 +143,7 @@ class CSRRows:
 
     format = "csr"
 
-    def __init__(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, int], name: str):
+    def __init__(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, ...], name: str):
         check_dimensions(shape, name)
         check_number(data, name)
         _check_whole(indices, f"{name}/indices")
