@@ -1,9 +1,9 @@
 """Streaming from disk: seconds of an epoch, memory, linearity, and the time to a small gap.
 
 KL, K = 20, 3,000 genes, ten target cells to three of the background, as two h5ad files. FULL=1 adds
-1,300,000 cells. The gap is ``(V - V*) / (V0 - V*)`` with the reduced objectives V0 of the start, V of
-online passes and V* of exact passes that go on from these; values are taken on the first 5,000
-cells, and the exact basis is kept under the hash of data, settings and online basis.
+1,300,000 cells. The gap is ``(V - V*) / (V0 - V*)`` with the reduced objectives V0 of the start,
+V of online passes and V* of exact passes that go on from these; values are taken on the first
+5,000 cells, and the exact basis is kept under the hash of data, settings and online basis.
 """
 
 import hashlib

@@ -112,9 +112,9 @@ def cells(
     import jax
 
     from bcnmf_jax.data.preparation import prepare
-    from bcnmf_jax.fitting.loop import result_name
     from bcnmf_jax.fitting.many import sweep
     from bcnmf_jax.fitting.plan import Plan
+    from bcnmf_jax.fitting.result import result_name
     from bcnmf_jax.fitting.stop import Stop
     from bcnmf_jax.inference.selection.select import stability
     from bcnmf_jax.model.losses import as_loss

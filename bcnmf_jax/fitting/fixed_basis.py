@@ -13,7 +13,7 @@ from jaxtyping import Array, PyTree
 from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.codes import SETTLED, solve_codes, solved
-from bcnmf_jax.fitting.loop import Fit
+from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.blocks import is_frozen
 from bcnmf_jax.model.costs import basis_cost, costs, misfits

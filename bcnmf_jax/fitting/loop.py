@@ -1,8 +1,12 @@
-"""The loop: `fit` runs a solver on an objective until `Stop` says so."""
+"""The loop: steps of a solver, looks every few of them, and the rule that ends a fit.
+
+The loop on the device (`fit`, `sweep`), the one that is entered again between looks
+(`fitting.many`) and the one over chunks of rows (`streaming`) look, stop and end by the functions
+of this file.
+"""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,15 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import Array
+from jaxtyping import Array, Bool, Int, PyTree
 
-from bcnmf_jax.data.memory import owned
-from bcnmf_jax.data.numbers import concrete
 from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.fitting.arguments import check_blocks, check_types
 from bcnmf_jax.fitting.change import relative_change
-from bcnmf_jax.fitting.codes import start_all_codes
 from bcnmf_jax.fitting.devices import as_held, collect, place_blocks, shard
 from bcnmf_jax.fitting.diagnostics import diagnose
+from bcnmf_jax.fitting.result import Fit, outcome
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.blocks import blank, canonical, with_frozen
 from bcnmf_jax.model.costs import costs, misfits_in_turn
@@ -28,102 +31,121 @@ from bcnmf_jax.model.scale import restored, scaled, with_codes
 from bcnmf_jax.solvers.default import default_solver
 from bcnmf_jax.solvers.solver import AbstractSolver
 
-
-class RESULTS(eqx.Enumeration):
-    """How a fit ended."""
-
-    converged = "converged"
-    max_steps = "max_steps: the blocks still move; raise max_steps or tol"
-    nonfinite = "nonfinite: a block has NaN or infinite entries; lower alpha or the step size"
-    collapsed = (
-        "collapsed: the basis no longer describes the target (see diagnostics); lower alpha, "
-        "change the loss, or check that the background suits the target"
-    )
-    degenerate = (
-        "degenerate: no step lowers the reduced objective, whose slope is not 0 yet; the precision "
-        "is used up (fit float64 data under jax.enable_x64) or codes are not unique (fewer "
-        "components, another start)"
-    )
-
-
-_NAMES = ["converged", "max_steps", "nonfinite", "collapsed", "degenerate"]
-
-
-def result_name(result: Any) -> Any:
-    """Name of a result, or an array of names where results have leading axes."""
-    is_one = [np.asarray(result == getattr(RESULTS, name)) for name in _NAMES]
-    names = np.select(is_one, _NAMES, default="")
-    return str(names) if names.ndim == 0 else names
-
-
-class Fit(eqx.Module):
-    """A fit. From `sweep`, every array has leading axes (alpha, rank, restart).
-
-    Attributes
-    ----------
-    blocks : dict
-        ``"basis"`` (K, g) with rows of unit sum (unless a penalty fixes their scale), codes
-        (rows, K) under the name of each data set; target components first.
-    costs : dict
-        What each block minimises, at the end: codes their own misfit, the basis the signed sum.
-    diagnostics : dict
-        See `diagnose`.
-    trace : dict
-        At every look: ``step``, ``change`` (largest relative change of a reconstruction) and
-        ``cost`` (of the basis). After the last look ``step`` is 0 and the others NaN.
-    steps : int array
-    result : RESULTS
-        Precedence nonfinite, collapsed, degenerate, max_steps, converged.
-    """
-
-    blocks: Blocks
-    costs: dict[str, Any]
-    diagnostics: dict[str, Any]
-    trace: dict[str, Array]
-    steps: Array
-    result: Any
-
-    def __getitem__(self, index: Any) -> Fit:
-        """One fit, or some, of a sweep: ``s[alpha, rank, restart]``. Padding stays."""
-        return jax.tree.map(lambda leaf: leaf[index], self)
-
-
 ROUNDING = 32
 """Units of the precision by which a sum may miss 1 and still be 1: a solver that normalises its
 basis has done so."""
+Trace = dict[str, Any]
+"""Arrays (looks,): step, change and cost; see `Fit`."""
 
 
-def _finite(blocks: Blocks) -> Array:
+def new_trace(looks: int, dtype: Any) -> Trace:
+    """Trace before the first look."""
+    nan = np.full(looks, np.nan, dtype)
+    return {"step": np.zeros(looks, np.int32), "change": nan, "cost": nan.copy()}
+
+
+def noted(trace: Trace, slot: Any, **values: Any) -> Trace:
+    """Trace with values of the look in a slot."""
+
+    def put(array, value):
+        if isinstance(array, np.ndarray):
+            array = array.copy()
+            array[slot] = value
+            return array
+        return array.at[slot].set(value)
+
+    return trace | {name: put(trace[name], value) for name, value in values.items()}
+
+
+def has_settled(stop: Stop, distance: Any, whole: Any) -> Any:
+    """Whether a fit has converged at a look.
+
+    Parameters
+    ----------
+    stop : Stop
+    distance : scalar
+        What the solver compares with ``stop.tol``: the largest relative change of a reconstruction,
+        or the stationarity.
+    whole : bool
+        Whether ``stop.every`` steps lie between this look and the last one: over fewer, less
+        changes.
+    """
+    return (distance < stop.tol.astype(distance.dtype)) & whole
+
+
+def is_running(until: Any, steps: Any, settled: Any, going: Any) -> Any:
+    """Whether there is a step to do before ``until``."""
+    return (steps < until) & ~settled & going
+
+
+def is_finite(blocks: PyTree) -> Bool[Array, ""]:
+    """Whether every entry of the blocks is."""
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(blocks)]))
 
 
 class Running(NamedTuple):
-    """Where a fit stands between two looks; ``state`` is the solver's, ``started`` says which
-    components the start had."""
+    """A fit between two looks.
+
+    Attributes
+    ----------
+    blocks : dict
+    state : pytree
+        Of the solver.
+    steps : Array of int
+    settled, going : Array of bool
+        Whether the last look converged, and whether a further step could help.
+    trace : dict
+    started : Array (K,) of bool
+        Components that are not 0 at the start.
+    """
 
     blocks: Blocks
     state: Any
-    steps: Array
-    settled: Array
-    going: Array
-    trace: dict[str, Array]
-    started: Array
+    steps: Int[Array, "*fits"]
+    settled: Bool[Array, "*fits"]
+    going: Bool[Array, "*fits"]
+    trace: Trace
+    started: Bool[Array, "*fits K"]
 
 
 def begin(
     objective: AbstractObjective, data: Data, blocks: Blocks, solver: AbstractSolver, looks: int
 ) -> Running:
     """A fit of prepared data before its first step, with room for so many looks."""
-    dtype = jax.tree.leaves(data)[0].dtype
-    trace = {
-        "step": jnp.zeros(looks, jnp.int32),
-        "change": jnp.full(looks, jnp.nan, dtype),
-        "cost": jnp.full(looks, jnp.nan, dtype),
-    }
+    trace = jax.tree.map(jnp.asarray, new_trace(looks, jax.tree.leaves(data)[0].dtype))
     started = jnp.stack([w.sum(1) for w in jax.tree.leaves(blocks["basis"])]).sum(0) > 0
     state = solver.init(objective, data, blocks)
     none, unsettled = jnp.zeros((), jnp.int32), jnp.asarray(False)
-    return Running(blocks, state, none, unsettled, _finite(blocks), trace, started)
+    return Running(blocks, state, none, unsettled, is_finite(blocks), trace, started)
+
+
+def look(
+    objective: AbstractObjective, data: Data, now: Running, solver: AbstractSolver, stop: Stop
+) -> Running:
+    """A fit after ``stop.every`` more steps, or as many as are left, and a look at it."""
+    count = jnp.minimum(stop.every, stop.max_steps - now.steps).astype(jnp.int32)
+
+    def step(_, carry):
+        new, state = solver.step(objective, data, *carry)
+        return with_frozen(objective, carry[0]["basis"], new), state
+
+    blocks, state = lax.fori_loop(0, count, step, (now.blocks, now.state))
+    blocks = canonical(objective, blocks, ROUNDING) if objective.scale_free else blocks
+    terms = objective.terms(data)
+    blocks = blank(terms, blocks)
+    changes = [relative_change(t, now.blocks, blocks, objective.frozen) for t in terms]
+    change = jnp.max(jnp.stack(changes))
+    trace = noted(
+        now.trace,
+        now.steps // stop.every,
+        step=(now.steps + count).astype(jnp.int32),
+        change=change,
+        cost=costs(objective, data, blocks, misfits=misfits_in_turn)["basis"],
+    )
+    distance, stuck = solver.progress(state, change)
+    settled = has_settled(stop, distance, count == stop.every)
+    going = is_finite(blocks) & ~stuck
+    return Running(blocks, state, now.steps + count, settled, going, trace, now.started)
 
 
 def advance(
@@ -135,48 +157,19 @@ def advance(
     until: Any,
 ) -> Running:
     """Look after look, until the fit ends or has gone ``until`` steps (whole looks)."""
-
-    def running(now):
-        return (now.steps < until) & ~now.settled & now.going
-
-    def look(now):
-        old, steps = now.blocks, now.steps
-        count = jnp.minimum(stop.every, stop.max_steps - steps).astype(jnp.int32)
-
-        def step(_, carry):
-            new, state = solver.step(objective, data, *carry)
-            return with_frozen(objective, carry[0]["basis"], new), state
-
-        new, state = lax.fori_loop(0, count, step, (old, now.state))
-        new = canonical(objective, new, ROUNDING) if objective.scale_free else new
-        terms = objective.terms(data)
-        new = blank(terms, new)
-        change = [relative_change(t, old, new, objective.frozen) for t in terms]
-        change = jnp.max(jnp.stack(change))
-        at = {
-            "step": (steps + count).astype(jnp.int32),
-            "change": change,
-            "cost": costs(objective, data, new, misfits=misfits_in_turn)["basis"],
-        }
-        trace = {k: now.trace[k].at[steps // stop.every].set(at[k]) for k in now.trace}
-        # A last look over fewer steps sees less change, and settles nothing.
-        reached, stuck = solver.progress(state, change)
-        settled = (reached < stop.tol.astype(reached.dtype)) & (count == stop.every)
-        going = _finite(new) & ~stuck
-        return Running(new, state, steps + count, settled, going, trace, now.started)
-
-    return lax.while_loop(running, look, now)
+    return lax.while_loop(
+        lambda now: is_running(until, now.steps, now.settled, now.going),
+        lambda now: look(objective, data, now, solver, stop),
+        now,
+    )
 
 
 def finish(objective: AbstractObjective, data: Data, now: Running) -> Fit:
-    """What a fit that has ended found."""
+    """The fit that has ended, with costs, diagnostics and result."""
     blocks = canonical(objective, now.blocks) if objective.scale_free else now.blocks
     spent, found = diagnose(objective, data, blocks, now.started)
-    result = RESULTS.where(now.settled, RESULTS.converged, RESULTS.max_steps)
-    result = RESULTS.where(now.going | now.settled, result, RESULTS.degenerate)
-    result = RESULTS.where(found["collapsed"], RESULTS.collapsed, result)
-    finite = _finite(blocks) & ~jnp.isnan(found["x_explained"])
-    result = RESULTS.where(finite, result, RESULTS.nonfinite)
+    finite = is_finite(blocks) & ~jnp.isnan(found["x_explained"])
+    result = outcome(now.settled, now.going, found["collapsed"], finite)
     return Fit(blocks, spent, found, now.trace, now.steps, result)
 
 
@@ -195,48 +188,6 @@ def run(
 
 fit_prepared = eqx.filter_jit(run)
 """`run`, compiled."""
-
-
-def check_types(objective: Any, solver: Any, stop: Any) -> None:
-    """Raise TypeError for a class, a name or a number where an object is meant (no solver, None, is
-    the default)."""
-    kinds = {"objective": AbstractObjective, "solver": AbstractSolver, "stop": Stop}
-    for (name, kind), value in zip(kinds.items(), (objective, solver, stop), strict=True):
-        if not (isinstance(value, kind) or (name == "solver" and value is None)):
-            raise TypeError(f"{name} must be an instance of {kind.__name__}, found {value!r}")
-
-
-def check_blocks(objective: AbstractObjective, data: Data, blocks: Blocks) -> Blocks:
-    """Blocks of the data's dtype, or an error that names the block."""
-    dtype = jax.tree.leaves(data)[0].dtype
-    blocks = jax.tree.map(lambda a: owned(a, dtype), blocks)
-    width = jax.tree.leaves(blocks["basis"])[0].shape[0]
-    if width <= objective.extra:
-        raise ValueError(
-            f"blocks['basis'] has {width} components, of which {objective.extra} are shared or "
-            "frozen; it needs more"
-        )
-    wants = jax.eval_shape(partial(start_all_codes, objective), data, blocks["basis"]) | {
-        "basis": jax.tree.map(lambda w: w, blocks["basis"])
-    }
-    for name, want in wants.items():
-        if name not in blocks:
-            raise ValueError(f"blocks lack {name!r}; bcnmf_jax.init gives a complete start")
-        have = blocks[name]
-        shapes = [jax.tree.map(jnp.shape, a) for a in (have, want)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"blocks[{name!r}] has shape {shapes[0]}, the data ask for {shapes[1]}"
-            )
-    features = objective.features(data)
-    have = jax.tree.map(lambda w: w.shape[1], blocks["basis"])
-    if have != features:
-        raise ValueError(f"blocks['basis'] has {have} features, the data {features}")
-    for leaf in jax.tree.leaves(blocks):
-        value = concrete(leaf)
-        if value is not None and not ((value >= 0) & np.isfinite(value)).all():
-            raise ValueError("blocks must be nonnegative and finite; found negative values or NaN")
-    return {name: blocks[name] for name in wants}
 
 
 def fit(

@@ -18,8 +18,10 @@ from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.chunks import BYTES, RESTARTS, axis_size, chunk_rows
 from bcnmf_jax.data.numbers import concrete, number
 from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.fitting.arguments import check_types
 from bcnmf_jax.fitting.devices import collect, shard
-from bcnmf_jax.fitting.loop import Fit, check_types, run
+from bcnmf_jax.fitting.loop import run
+from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.start import Method, check_method, settled, start
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.blocks import truncate

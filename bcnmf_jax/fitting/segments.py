@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from bcnmf_jax.fitting.loop import Fit, Running, advance, begin, finish
+from bcnmf_jax.fitting.loop import Running, advance, begin, finish
 from bcnmf_jax.fitting.many import default_batch
+from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.start import settled, start
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.objective import AbstractObjective, Data

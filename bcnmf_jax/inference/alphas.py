@@ -14,7 +14,8 @@ from jaxtyping import Array, Key
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.codes import SETTLED, solve_codes
-from bcnmf_jax.fitting.loop import Fit, result_name, run
+from bcnmf_jax.fitting.loop import run
+from bcnmf_jax.fitting.result import Fit, result_name
 from bcnmf_jax.fitting.start import start
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss

@@ -17,7 +17,8 @@ from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.codes import SETTLED, solve_codes
 from bcnmf_jax.fitting.fixed_basis import reduced_objective
-from bcnmf_jax.fitting.loop import Fit, fit_prepared, result_name
+from bcnmf_jax.fitting.loop import fit_prepared
+from bcnmf_jax.fitting.result import Fit, result_name
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, require_target
 from bcnmf_jax.model.scale import scaled, with_codes

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.fitting.arguments import check_types
 from bcnmf_jax.fitting.codes import KEPT, SETTLED, solve_codes, start_all_codes
-from bcnmf_jax.fitting.loop import Fit, check_types, result_name, run
+from bcnmf_jax.fitting.loop import run
 from bcnmf_jax.fitting.many import default_batch, map_batched
+from bcnmf_jax.fitting.result import Fit, result_name
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference.resampling import how_often, weighed
 from bcnmf_jax.model.blocks import is_frozen

@@ -17,7 +17,8 @@ from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.data.sources import CHUNK_ROWS, Online
 from bcnmf_jax.data.summaries import is_summary, stack, summarize
-from bcnmf_jax.fitting.loop import Fit, check_blocks, check_types
+from bcnmf_jax.fitting.arguments import check_blocks, check_types
+from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.start import FROZEN, frozen_key, start_basis
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, require_target

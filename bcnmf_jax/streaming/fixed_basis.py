@@ -20,7 +20,7 @@ from bcnmf_jax.fitting.fixed_basis import (
     reduced_cost,
     reduced_misfits,
 )
-from bcnmf_jax.fitting.loop import Fit
+from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, require_target
 from bcnmf_jax.model.scale import in_units, scaled_sources, with_codes

@@ -13,8 +13,9 @@ from bcnmf_jax.data.readers import source
 from bcnmf_jax.data.summaries import summarize
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.fixed_basis import reduced_objective, transform
-from bcnmf_jax.fitting.loop import Fit, fit, result_name
+from bcnmf_jax.fitting.loop import fit
 from bcnmf_jax.fitting.plan import Plan
+from bcnmf_jax.fitting.result import Fit, result_name
 from bcnmf_jax.fitting.segments import OnProgress, fit_starts, part_of
 from bcnmf_jax.fitting.sequential import fit_sequential
 from bcnmf_jax.fitting.stop import Stop

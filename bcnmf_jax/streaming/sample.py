@@ -10,7 +10,8 @@ from jaxtyping import PyTree
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.data.sources import fill
 from bcnmf_jax.data.summaries import is_summary
-from bcnmf_jax.fitting.loop import fit_prepared, result_name
+from bcnmf_jax.fitting.loop import fit_prepared
+from bcnmf_jax.fitting.result import result_name
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.blocks import is_frozen
 from bcnmf_jax.model.objective import AbstractObjective, Data

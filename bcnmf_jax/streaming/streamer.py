@@ -14,7 +14,8 @@ from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.data.sources import Online
 from bcnmf_jax.data.summaries import is_summary
-from bcnmf_jax.fitting.loop import RESULTS, Fit
+from bcnmf_jax.fitting.loop import has_settled, is_running, new_trace, noted
+from bcnmf_jax.fitting.result import Fit, outcome
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.costs import assemble
 from bcnmf_jax.model.objective import AbstractObjective, Blocks
@@ -56,12 +57,7 @@ class Streamer:
         """The state before the first pass; codes that are not given start from row totals."""
         basis = jax.tree.map(lambda w: owned(w, self.sets.dtype), basis)
         codes = [self._start(p, basis) for p in self.sets.parts] if codes is None else codes
-        looks = self.stop.looks
-        trace = {
-            "step": np.zeros(looks, np.int32),
-            "change": np.full(looks, np.nan, self.sets.dtype),
-            "cost": np.full(looks, np.nan, self.sets.dtype),
-        }
+        trace = new_trace(self.stop.looks, self.sets.dtype)
         started = sum(np.asarray(w).sum(1) for w in jax.tree.leaves(basis)) > 0
         solver = self.solver.init(self.objective, self.sets.data, {"basis": basis})
         memory = None
@@ -99,7 +95,8 @@ class Streamer:
 
     def running(self, s: State) -> bool:
         """Whether there is a pass to do."""
-        return s.epoch < int(self.stop.max_steps) and not s.settled and bool(s.finite)
+        going = np.asarray(s.finite)
+        return bool(is_running(int(self.stop.max_steps), s.epoch, np.asarray(s.settled), going))
 
     def epoch(self, s: State) -> State:
         """The state after a pass over all rows.
@@ -153,7 +150,7 @@ class Streamer:
         if looked:
             values = sets.by_term([list(a.astype(sets.dtype)) for a in spent])
             cost = passes.price(self.objective, sets.data, values, s.basis)
-            s.trace["cost"][s.epoch // every - 1] = cost
+            s = s._replace(trace=noted(s.trace, s.epoch // every - 1, cost=cost))
         s = s._replace(epoch=s.epoch + 1, basis=basis, solver=solver, memory=memory)
         return self._look(s) if s.epoch % every == 0 or s.epoch == self.stop.max_steps else s
 
@@ -179,15 +176,16 @@ class Streamer:
         change = passes.largest_change(
             self.objective, sets.data, sets.by_term(grams), s.old_basis, s.basis
         )
-        at = (s.epoch - 1) // self.stop.every
-        s.trace["step"][at], s.trace["change"][at] = s.epoch, change
-        whole = s.epoch % self.stop.every == 0
+        trace = noted(s.trace, (s.epoch - 1) // self.stop.every, step=s.epoch, change=change)
+        distance, stuck = self.solver.progress(s.solver, change)
+        settled = has_settled(self.stop, distance, s.epoch % self.stop.every == 0)
         for old, new in zip(*map(jax.tree.leaves, (s.old_codes, s.codes)), strict=True):
             old[...] = new
         return s._replace(
             old_basis=s.basis,
-            settled=whole and bool(change < self.stop.tol.astype(change.dtype)),
-            finite=_finite(s.basis, s.codes),
+            trace=trace,
+            settled=bool(settled),
+            finite=_finite(s.basis, s.codes) and not bool(stuck),
         )
 
     def finish(self, s: State) -> Fit:
@@ -226,14 +224,13 @@ class Streamer:
         )
         blocks = sets.blocks(basis, s.codes)
         spent = assemble(self.objective, self.objective.terms(sets.data), values, blocks)
+        trace = s.trace
         if s.epoch:
-            s.trace["cost"][(s.epoch - 1) // self.stop.every] = spent["basis"]
-        result = RESULTS.where(jnp.asarray(s.settled), RESULTS.converged, RESULTS.max_steps)
-        result = RESULTS.where(found["collapsed"], RESULTS.collapsed, result)
-        finite = s.finite and _finite(basis, s.codes) and not bool(jnp.isnan(found["x_explained"]))
-        result = RESULTS.where(jnp.asarray(finite), result, RESULTS.nonfinite)
-        trace = jax.tree.map(jnp.asarray, s.trace)
-        return Fit(blocks, spent, found, trace, jnp.asarray(s.epoch, jnp.int32), result)
+            trace = noted(trace, (s.epoch - 1) // self.stop.every, cost=spent["basis"])
+        finite = _finite(basis, s.codes) and not bool(jnp.isnan(found["x_explained"]))
+        flags = map(jnp.asarray, (s.settled, s.finite, found["collapsed"], finite))
+        trace = jax.tree.map(jnp.asarray, trace)
+        return Fit(blocks, spent, found, trace, jnp.asarray(s.epoch, jnp.int32), outcome(*flags))
 
 
 def _finite(basis: PyTree, codes: list[Blocks]) -> bool:

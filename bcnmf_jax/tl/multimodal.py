@@ -13,7 +13,8 @@ import numpy as np
 from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.extras import require, versions
 from bcnmf_jax.fitting.fixed_basis import reduced_objective, transform
-from bcnmf_jax.fitting.loop import Fit, fit, result_name
+from bcnmf_jax.fitting.loop import fit
+from bcnmf_jax.fitting.result import Fit, result_name
 from bcnmf_jax.fitting.start import init
 from bcnmf_jax.fitting.stop import Stop, most_steps
 from bcnmf_jax.model.losses import as_loss
