@@ -222,8 +222,8 @@ def from_files() -> dict:
             anndata.AnnData(values).write_h5ad(f"{folder}/{name}.h5ad")
             data[name] = b.source(f"{folder}/{name}.h5ad")
         options = {"checkpoint": f"{folder}/fit.npz", "every": 2}
-        one = streamed("contrastive", data, stop=b.Stop(0.0, 5), **options)
-        return {"one": one, "two": streamed("contrastive", data, stop=b.Stop(0.0, 9), **options)}
+        one = streamed("contrastive", data, **options)
+        return {"one": one, "two": streamed("contrastive", data, **options)}
 
 
 def readings() -> Iterator[tuple[str, Callable[[], Any]]]:

@@ -254,7 +254,7 @@ def test_a_sweep_that_was_interrupted_goes_on_to_the_same_table(
             raise KeyboardInterrupt
         return own(*arguments, **options)
 
-    monkeypatch.setattr(sys.modules["bcnmf_jax.fitting.many"], "sweep", interrupted)
+    monkeypatch.setattr(sys.modules["bcnmf_jax.fitting.grid"], "sweep", interrupted)
     code, _, stderr = bcnmf(*swept(files, cut))
     assert code == 130 and "interrupted" in stderr
     (kept,) = cut.glob(".bcnmf-*/part/rows.jsonl")

@@ -112,7 +112,7 @@ def cells(
     import jax
 
     from bcnmf_jax.data.preparation import prepare
-    from bcnmf_jax.fitting.many import sweep
+    from bcnmf_jax.fitting.grid import sweep
     from bcnmf_jax.fitting.plan import Plan
     from bcnmf_jax.fitting.result import result_name
     from bcnmf_jax.fitting.stop import Stop

@@ -3,8 +3,8 @@
 
 from bcnmf_jax.fitting.devices import row_mesh, shard
 from bcnmf_jax.fitting.fixed_basis import block_costs, reduced_objective, transform
+from bcnmf_jax.fitting.grid import sweep
 from bcnmf_jax.fitting.loop import fit
-from bcnmf_jax.fitting.many import sweep
 from bcnmf_jax.fitting.result import RESULTS, Fit, result_name
 from bcnmf_jax.fitting.sequential import fit_sequential
 from bcnmf_jax.fitting.start import init

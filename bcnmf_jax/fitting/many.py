@@ -1,8 +1,14 @@
-"""Sweeps: alpha x rank x restart in one compiled program."""
+"""Batches of fits: as many side by side as memory allows, one batch after the other, with progress.
+
+Alphas, ranks, restarts and resamples are one thing: a problem and a start for each number. Every
+batch is run by the same compiled programs, whether or not somebody listens.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from abc import abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,33 +17,134 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key, PyTree
 
-from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.chunks import BYTES, RESTARTS, axis_size, chunk_rows
-from bcnmf_jax.data.numbers import concrete, number
-from bcnmf_jax.data.preparation import prepare
-from bcnmf_jax.fitting.arguments import check_types
-from bcnmf_jax.fitting.devices import collect, shard
-from bcnmf_jax.fitting.loop import run
+from bcnmf_jax.fitting.loop import Running, advance, begin, finish, is_running
 from bcnmf_jax.fitting.result import Fit
-from bcnmf_jax.fitting.start import Method, check_method, settled, start
+from bcnmf_jax.fitting.start import settled, start
 from bcnmf_jax.fitting.stop import Stop
-from bcnmf_jax.model.blocks import truncate
 from bcnmf_jax.model.gradients import reconstruct
-from bcnmf_jax.model.loss import AbstractLoss
-from bcnmf_jax.model.losses import Frobenius
-from bcnmf_jax.model.objective import AbstractObjective, Data, require_target
+from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
 from bcnmf_jax.model.scale import restored, scaled
 from bcnmf_jax.solvers.default import default_solver
 from bcnmf_jax.solvers.solver import AbstractSolver
 
+OnProgress = Callable[[float], Any]
+"""Takes the share of the work that is done, from 0 to 1."""
+SECONDS = 0.5
+"""Shortest time between looks of the host, as long as the looks of the fit are shorter."""
 COLUMNS = 96
 """Columns of codes side by side from which a matrix product gains nothing by more (CPU)."""
 
 
-def default_batch(objective: AbstractObjective, data: Data, width: int) -> int:
+class AbstractBatch(eqx.Module):
+    """Fits by their numbers; arrays are leaves, so that other values compile nothing."""
+
+    @abstractmethod
+    def problem(self, index: Int[Array, ""]) -> tuple[AbstractObjective, Data]:
+        """Objective and prepared data of a fit."""
+
+    @abstractmethod
+    def start(self, index: Int[Array, ""]) -> Blocks:
+        """Blocks that a fit starts from."""
+
+
+class Restarts(AbstractBatch):
+    """Random starts of one problem.
+
+    Attributes
+    ----------
+    objective : AbstractObjective
+    data : dict
+        Prepared.
+    rank : int
+    keys : array of keys (restarts,)
+    """
+
+    objective: AbstractObjective
+    data: Data
+    rank: int = eqx.field(static=True)
+    keys: Key[Array, " restarts"]
+
+    def problem(self, index):
+        return self.objective, self.data
+
+    def start(self, index):
+        blocks = start(self.objective, self.data, self.rank, self.keys[index], "random")
+        return settled(self.objective, self.data, blocks)
+
+
+def run_many(
+    batch: AbstractBatch,
+    count: int,
+    solver: AbstractSolver,
+    stop: Stop,
+    *,
+    size: int,
+    keep: Callable[[Fit], Any] | None = None,
+    on_progress: OnProgress | None = None,
+) -> Any:
+    """Fits 0 ... count - 1 of a batch.
+
+    Parameters
+    ----------
+    batch : AbstractBatch
+    count : int
+    solver : AbstractSolver
+    stop : Stop
+    size : int
+        Most fits side by side, on each group of devices; bounds the memory of the work.
+    keep : callable, optional
+        What is kept of a fit; a function of a module. By default all of it.
+    on_progress : callable, optional
+        Takes the share of the steps that are done, if every one of them is needed.
+
+    Returns
+    -------
+    Fit, or what ``keep`` gives
+        With a leading axis (count,).
+    """
+    found, groups = [], indices(count, size)
+    for b, index in enumerate(groups):
+        share = part_of(on_progress, b, len(groups))
+        now = _begin(batch, index, solver, stop.looks)
+        step = partial(_advance, batch, index, solver, stop)
+        now = to_the_end(step, now, stop, share)
+        found.append(_finish(batch, index, now, keep))
+        if share:
+            share(1.0)
+    if len(found) == 1 and len(groups[0]) == count:
+        return found[0]
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *found)
+
+
+def fit_restarts(
+    objective: AbstractObjective,
+    data: Data,
+    rank: int,
+    keys: Key[Array, " restarts"],
+    stop: Stop,
+    *,
+    solver: AbstractSolver | None = None,
+    on_progress: OnProgress | None = None,
+) -> Fit:
+    """Fits of prepared data from random starts, as many side by side as `sweep` has.
+
+    Returns
+    -------
+    Fit
+        With a leading axis (restarts,).
+    """
+    data, unit = scaled(objective, data)
+    solver = default_solver(objective, data) if solver is None else solver
+    size = default_size(objective, data, rank + objective.extra)
+    batch = Restarts(objective, data, rank, keys)
+    found = run_many(batch, len(keys), solver, stop, size=size, on_progress=on_progress)
+    return restored(objective, found, unit)
+
+
+def default_size(objective: AbstractObjective, data: Data, width: int) -> int:
     """Fits to run side by side.
 
     Squared error shares its products with the data, so that fits side by side fill the matrix
@@ -51,135 +158,93 @@ def default_batch(objective: AbstractObjective, data: Data, width: int) -> int:
     return max(min(BYTES // (rows * x.shape[1] * x.dtype.itemsize), COLUMNS // width), 2)
 
 
-def map_batched(f: Callable[[Array], Any], count: int, batch: int) -> Any:
-    """``f`` of 0 ... count - 1, ``batch`` side by side on each group of devices; the last batch is
-    filled from the first."""
+def indices(count: int, size: int) -> Int[np.ndarray, "batches size"]:
+    """Numbers of the fits of even batches, for each group of devices at most ``size``; the last
+    batch is filled from the first."""
     groups = axis_size(RESTARTS)
     each = -(-count // groups)
-    batch = groups * -(-each // -(-each // batch))  # even batches
-    index = jnp.arange(-(-count // batch) * batch) % count
-    over = RESTARTS if groups > 1 else None
-    out = lax.map(jax.vmap(f, spmd_axis_name=over), index.reshape(-1, batch))
+    size = groups * -(-each // -(-each // size))
+    return (np.arange(-(-count // size) * size) % count).reshape(-1, size)
+
+
+def side_by_side(f: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """``f`` vmapped, over the groups of devices where there are any."""
+    return jax.vmap(f, spmd_axis_name=RESTARTS if axis_size(RESTARTS) > 1 else None)
+
+
+def map_batched(f: Callable[[Array], PyTree], count: int, size: int) -> PyTree:
+    """``f`` of 0 ... count - 1 within one program, at most ``size`` side by side."""
+    out = lax.map(side_by_side(f), jnp.asarray(indices(count, size)))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], out)
 
 
-@eqx.filter_jit
-def _sweep(make, data, alphas, ranks, keys, loss, kwargs, solver, stop, static) -> Fit:
-    widest, looks, batch, method = static
-    shape = (alphas.shape[0], ranks.shape[0], keys.shape[0])
-
-    def build(alpha) -> AbstractObjective:
-        return make(alpha=alpha, loss=loss, **kwargs)
-
-    # The start depends on neither alpha nor rank (a smaller rank is a mask).
-    def begin(index):
-        return start(build(alphas[0]), data, widest, keys[index], method)
-
-    starts = map_batched(begin, keys.shape[0], batch)
-
-    def one(index) -> Fit:
-        a, r, s = jnp.unravel_index(index, shape)
-        objective = build(alphas[a])
-        blocks = jax.tree.map(lambda leaf: leaf[s], starts)
-        blocks = settled(objective, data, truncate(objective, blocks, ranks[r]))
-        return run(objective, data, blocks, solver, stop, looks)
-
-    fits = map_batched(one, int(np.prod(shape)), batch)
-    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), fits)
+def part_of(on_progress: OnProgress | None, part: int, parts: int) -> OnProgress | None:
+    """Progress of one of several equal parts of the work; None where nobody listens."""
+    return None if on_progress is None else lambda share: on_progress((part + share) / parts)
 
 
-def sweep(
-    make: Callable[..., AbstractObjective],
-    data: dict,
-    *,
-    alphas: Sequence[float | Sequence[float]] | Array | np.ndarray,
-    ranks: Sequence[int] | Array | np.ndarray,
-    keys: Key[Array, " restarts"] | Sequence[Key[Array, ""]],
-    loss: AbstractLoss | None = None,
-    solver: AbstractSolver | None = None,
-    stop: Stop | None = None,
-    batch_size: int | None = None,
-    method: Method = "random",
-    weights: dict | None = None,
-    mask: dict | None = None,
-    mesh: Mesh | None = None,
-    **kwargs: Any,
-) -> Fit:
-    """Fit every combination of alpha, rank and restart.
-
-    ``sweep(...)[a, r, s]`` equals `fit` from ``init(..., rank=ranks[r], key=keys[s])``. As many
-    other alphas, keys and ranks up to the same largest one compile nothing.
+def to_the_end(
+    step: Callable[[Running, Any], Running],
+    now: Running,
+    stop: Stop,
+    on_progress: OnProgress | None,
+) -> Running:
+    """Fits side by side, or one, after their last step.
 
     Parameters
     ----------
-    make : callable
-        ``make(alpha=..., loss=..., **kwargs)`` gives the objective: a class, or a function of a
-        module (a new lambda compiles anew).
-    data : dict
-        See `prepare`.
-    alphas : array (A,), or (A, backgrounds)
-    ranks : array (R,)
-        Numbers of (target) components.
-    keys : array of keys (S,)
-        For instance ``jax.random.split(jax.random.key(0), 20)``.
-    loss : AbstractLoss
-        By default ``Frobenius()``.
-    solver : AbstractSolver
+    step : callable
+        `advance`, compiled, as a function of the fits and of ``until``.
+    now : Running
     stop : Stop
-    batch_size : int, optional
-        Fits side by side (on each group of devices); bounds the memory of the work, not that of
-        the result, which holds the blocks of all fits. By default what the caches hold.
-    method : {"random", "nndsvd"}
-    weights, mask : dict, optional
-        As in `fit`.
-    mesh : Mesh, optional
-        As in `fit`; fits are shared out between its groups of devices (``row_mesh(restarts=)``).
-    **kwargs
-        Passed on to ``make``.
-
-    Returns
-    -------
-    Fit
-        Arrays with leading axes (A, R, S). Components are padded with zeros to the largest rank;
-        shared or frozen ones come after that.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For data as `prepare` says, and for empty or impossible axes.
+    on_progress : callable, optional
+        Takes the share of the most steps that are done. Without it, the program is entered once.
     """
-    alphas = number(alphas)
-    keys = keys if isinstance(keys, jax.Array) else jnp.stack(list(keys))
-    for name, axis in (("alphas", alphas), ("ranks", ranks), ("keys", keys)):
-        if np.ndim(axis) == 0 or len(axis) == 0:
-            raise ValueError(f"{name} must be a list or array with at least one value")
-    ranks = np.asarray([check_integer(k, f"ranks[{i}]") for i, k in enumerate(ranks)])
-    value = concrete(alphas)
-    if value is not None and not ((value >= 0) & np.isfinite(value)).all():
-        raise ValueError(f"alphas must be at least 0 and finite, found {alphas}")
-    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
-        raise TypeError("keys must be an array of jax.random.key, as jax.random.split gives it")
-    check_method(method)
-    if batch_size is not None:
-        check_integer(batch_size, "batch_size")
-    loss = Frobenius() if loss is None else loss
-    stop = Stop() if stop is None else stop
-    if isinstance(make, AbstractObjective):
-        raise TypeError("make must be a class or function that takes alpha and loss, not an object")
-    widest = int(ranks.max())
-    rows = prepare(data, weights, mask) if mesh is None else shard(data, mesh, weights, mask)
-    kwargs = {k: number(v) if type(v) is float else v for k, v in kwargs.items()}
-    objective = make(alpha=alphas[0], loss=loss, **kwargs)
-    check_types(objective, solver, stop)
-    require_target(objective, rows)
-    rows, unit = scaled(objective, rows)
-    solver = default_solver(objective, rows) if solver is None else solver
-    width = widest + objective.extra
-    batch = batch_size or default_batch(objective, rows, width)
-    static = (widest, stop.looks, batch, method)
-    run_all = partial(_sweep, make, rows, alphas, jnp.asarray(ranks), keys, loss, kwargs)
-    if mesh is None:
-        return restored(objective, run_all(solver, stop, static), unit)
-    with jax.set_mesh(mesh):
-        found = run_all(solver, stop, static)
-    return restored(objective, collect(objective.terms(rows), found), unit)
+    most, looks = int(stop.max_steps), 1
+    if on_progress is None:
+        return step(now, np.int32(most))
+    until = min(stop.every, most)
+    while True:
+        clock = time.perf_counter()
+        now = step(now, np.int32(until))
+        if not _any_running(now, most):
+            return now
+        on_progress(until / most)
+        looks *= 2 if time.perf_counter() - clock < SECONDS else 1
+        until = min(until + looks * stop.every, most)
+
+
+def _any_running(now: Running, most: int) -> bool:
+    """Whether one of the fits has steps to do; where processes share them out, one of all fits."""
+    flags = now.steps, now.settled, now.going
+    if all(a.is_fully_addressable for a in flags):
+        return bool(np.any(is_running(most, *jax.device_get(flags))))
+    return bool(jax.jit(lambda *flags: jnp.any(is_running(most, *flags)))(*flags))
+
+
+@eqx.filter_jit
+def _begin(batch: AbstractBatch, index: Any, solver: AbstractSolver, looks: int) -> Running:
+    def one(i):
+        objective, data = batch.problem(i)
+        return begin(objective, data, batch.start(i), solver, looks)
+
+    return side_by_side(one)(index)
+
+
+@eqx.filter_jit
+def _advance(batch, index, solver, stop, now, until) -> Running:
+    def one(i, now):
+        objective, data = batch.problem(i)
+        return advance(objective, data, now, solver, stop, until)
+
+    return side_by_side(one)(index, now)
+
+
+@eqx.filter_jit
+def _finish(batch: AbstractBatch, index: Any, now: Running, keep: Any) -> Any:
+    def one(i, now):
+        objective, data = batch.problem(i)
+        fit = finish(objective, data, now)
+        return fit if keep is None else keep(fit)
+
+    return side_by_side(one)(index, now)

@@ -19,8 +19,8 @@ from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.fitting.arguments import check_types
 from bcnmf_jax.fitting.codes import solve_codes
 from bcnmf_jax.fitting.loop import Running, advance, begin, finish, run
+from bcnmf_jax.fitting.many import OnProgress, part_of, to_the_end
 from bcnmf_jax.fitting.result import RESULTS, Fit, result_name
-from bcnmf_jax.fitting.segments import OnProgress, part_of, to_the_end
 from bcnmf_jax.fitting.start import frozen_rows
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,13 +17,12 @@ from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.arguments import check_types
 from bcnmf_jax.fitting.codes import KEPT, SETTLED, solve_codes, start_all_codes
-from bcnmf_jax.fitting.loop import run
-from bcnmf_jax.fitting.many import default_batch, map_batched
+from bcnmf_jax.fitting.many import AbstractBatch, OnProgress, default_size, run_many
 from bcnmf_jax.fitting.result import Fit, result_name
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference.resampling import how_often, weighed
 from bcnmf_jax.model.blocks import is_frozen
-from bcnmf_jax.model.objective import AbstractObjective, Blocks, require_target
+from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, require_target
 from bcnmf_jax.model.scale import scaled
 from bcnmf_jax.solvers.default import default_solver
 from bcnmf_jax.solvers.solver import AbstractSolver
@@ -69,6 +69,7 @@ def bootstrap(
     stop: Stop | None = None,
     weights: dict | None = None,
     mask: dict | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Bootstrap:
     """Intervals of loadings by resampling samples, or donors, with replacement.
 
@@ -98,6 +99,8 @@ def bootstrap(
     stop : Stop, optional
     weights, mask : dict, optional
         As in `fit`; the drawn weights multiply them.
+    on_progress : callable, optional
+        As in `sweep`.
 
     Returns
     -------
@@ -124,8 +127,11 @@ def bootstrap(
     basis = jax.tree.map(lambda w: owned(w, dtype), basis)
     solver = default_solver(objective, weighed(rows, counts, 0)) if solver is None else solver
     width = jax.tree.leaves(basis)[0].shape[0]
-    batch = default_batch(objective, rows, width)
-    found, results = _resample(objective, rows, basis, counts, solver, stop, stop.looks, batch)
+    batch = Resamples(objective, rows, counts, _near(objective, rows, basis))
+    found, results = run_many(
+        batch, n_resamples, solver, stop, size=default_size(objective, rows, width),
+        keep=_basis_and_result, on_progress=on_progress,
+    )  # fmt: skip
     results = np.asarray(result_name(results))
     usable = ~np.isin(results, ("collapsed", "nonfinite"))
     if usable.sum() < FEWEST:
@@ -148,21 +154,44 @@ def bootstrap(
     )  # fmt: skip
 
 
+class Resamples(AbstractBatch):
+    """Fits with the weights of every resample, all from one start.
+
+    Attributes
+    ----------
+    objective : AbstractObjective
+    rows : dict
+        Prepared.
+    counts : dict
+        Times that every row is drawn, with a leading axis (resamples,).
+    blocks : dict
+        The start.
+    """
+
+    objective: AbstractObjective
+    rows: Data
+    counts: PyTree
+    blocks: Blocks
+
+    def problem(self, index):
+        return self.objective, weighed(self.rows, self.counts, index)
+
+    def start(self, index):
+        return self.blocks
+
+
 @eqx.filter_jit
-def _resample(objective, rows, basis, counts, solver, stop, looks, batch):
-    """Basis and result of the fit of every resample."""
-    # Weights change no codes. What is 0 would stay 0 under multiplicative updates.
+def _near(objective: AbstractObjective, rows: Data, basis: PyTree) -> Blocks:
+    """Blocks near a basis and its codes: what is 0 would stay 0 under multiplicative updates."""
+    # Weights change no codes.
     solved = solve_codes(objective, rows, basis, SETTLED)
     means = jax.tree.map(lambda w: _means(objective, w), basis)
     raw = {"basis": means} | start_all_codes(objective, rows, basis)
-    start = jax.tree.map(lambda a, b: jnp.maximum(a, KEPT * b), solved, raw)
-    count = jax.tree.leaves(counts)[0].shape[0]
+    return jax.tree.map(lambda a, b: jnp.maximum(a, KEPT * b), solved, raw)
 
-    def one(index):
-        found = run(objective, weighed(rows, counts, index), start, solver, stop, looks)
-        return found.blocks["basis"], found.result
 
-    return map_batched(one, count, batch)
+def _basis_and_result(fit: Fit) -> tuple[PyTree, Any]:
+    return fit.blocks["basis"], fit.result
 
 
 def _means(objective: AbstractObjective, w: Array) -> Array:

@@ -14,9 +14,9 @@ from bcnmf_jax.data.summaries import summarize
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.fixed_basis import reduced_objective, transform
 from bcnmf_jax.fitting.loop import fit
+from bcnmf_jax.fitting.many import OnProgress, fit_restarts, part_of
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.result import Fit, result_name
-from bcnmf_jax.fitting.segments import OnProgress, fit_starts, part_of
 from bcnmf_jax.fitting.sequential import fit_sequential
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
@@ -96,7 +96,7 @@ class InMemory:
         """A fit from every key; ``on_progress`` is given the share that is done."""
         made, rank, count = plan.build(), plan.n_components, len(keys)
         if plan.objective != "sequential":
-            found = fit_starts(made, self.rows, rank, keys, stop, on_progress)
+            found = fit_restarts(made, self.rows, rank, keys, stop, on_progress=on_progress)
             return [found[r] for r in range(count)]
         assert isinstance(made, BackgroundFirst)
         return [

@@ -5,16 +5,17 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.fitting import segments
-from bcnmf_jax.fitting.segments import fit_starts
+from bcnmf_jax.fitting import many
+from bcnmf_jax.fitting.many import fit_restarts
 
 STOP = bj.Stop(tol=0.0, max_steps=95)
+ONE = jax.random.key(0)[None]
 
 
 @pytest.fixture
 def eager(monkeypatch):
     """As where every look takes long: each is a segment of its own."""
-    monkeypatch.setattr(segments, "SECONDS", 0.0)
+    monkeypatch.setattr(many, "SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +37,9 @@ def same(one, other):
 )
 def test_fits_that_are_listened_to_are_the_same_bit_by_bit(rows, objective, eager, compilations):
     keys, heard = jax.random.split(jax.random.key(0), 3), []
-    alone = fit_starts(objective, rows, 2, keys, STOP)
+    alone = fit_restarts(objective, rows, 2, keys, STOP)
     before = compilations()
-    told = fit_starts(objective, rows, 2, keys, STOP, heard.append)
+    told = fit_restarts(objective, rows, 2, keys, STOP, on_progress=heard.append)
     assert compilations() == before
     same(alone, told)
     # Ten looks, of which the last is of five steps; then all are done.
@@ -47,7 +48,7 @@ def test_fits_that_are_listened_to_are_the_same_bit_by_bit(rows, objective, eage
 
 def test_starts_are_those_of_a_sweep(rows):
     keys, loss = jax.random.split(jax.random.key(0), 5), bj.Frobenius()
-    fits = fit_starts(bj.Contrastive(0.5, loss), rows, 2, keys, STOP)
+    fits = fit_restarts(bj.Contrastive(0.5, loss), rows, 2, keys, STOP)
     swept = bj.sweep(bj.Contrastive, rows, alphas=[0.5], ranks=[2], keys=keys, loss=loss, stop=STOP)
     for a, b in zip(*map(jax.tree.leaves, (fits, swept[0, 0])), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
@@ -55,9 +56,9 @@ def test_starts_are_those_of_a_sweep(rows):
 
 def test_batches_share_out_the_work(rows, eager, monkeypatch):
     keys, heard, objective = jax.random.split(jax.random.key(0), 3), [], bj.Contrastive(0.5)
-    together = fit_starts(objective, rows, 2, keys, STOP)
-    monkeypatch.setattr(segments, "default_batch", lambda *_: 2)
-    apart = fit_starts(objective, rows, 2, keys, STOP, heard.append)
+    together = fit_restarts(objective, rows, 2, keys, STOP)
+    monkeypatch.setattr(many, "default_size", lambda *_: 2)
+    apart = fit_restarts(objective, rows, 2, keys, STOP, on_progress=heard.append)
     assert heard == sorted(heard) and heard[9] == 0.5 and heard[-1] == 1 and len(heard) == 20
     for a, b in zip(*map(jax.tree.leaves, (together, apart)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
@@ -66,16 +67,25 @@ def test_batches_share_out_the_work(rows, eager, monkeypatch):
 def test_a_fit_that_ends_early_is_done(rows, eager):
     heard = []
     stop = bj.Stop(tol=1e-2, max_steps=10_000)
-    found = fit_starts(bj.Contrastive(0.5), rows, 2, jax.random.key(0)[None], stop, heard.append)
+    found = fit_restarts(
+        bj.Contrastive(0.5), rows, 2, jax.random.key(0)[None], stop, on_progress=heard.append
+    )
     assert int(found.steps[0]) < 1000 and heard[-1] == 1 and len(heard) == found.steps[0] // 10
     none = bj.Stop(max_steps=0)
-    assert fit_starts(bj.NMF(), rows, 2, jax.random.key(0)[None], none, heard.append).steps == 0
+    assert (
+        fit_restarts(
+            bj.NMF(), rows, 2, jax.random.key(0)[None], none, on_progress=heard.append
+        ).steps
+        == 0
+    )
 
 
 def test_quick_looks_are_joined(rows, monkeypatch):
-    monkeypatch.setattr(segments, "SECONDS", 1e6)
+    monkeypatch.setattr(many, "SECONDS", 1e6)
     heard = []
-    fit_starts(bj.Contrastive(0.5), rows, 2, jax.random.key(0)[None], STOP, heard.append)
+    fit_restarts(
+        bj.Contrastive(0.5), rows, 2, jax.random.key(0)[None], STOP, on_progress=heard.append
+    )
     assert [round(95 * share) for share in heard] == [10, 30, 70, 95]
 
 
