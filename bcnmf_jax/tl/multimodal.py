@@ -11,11 +11,11 @@ import jax
 import numpy as np
 
 from bcnmf_jax.data.checks import check_integer, check_seed
+from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.extras import require, versions
 from bcnmf_jax.fitting.fixed_basis import reduced_objective, transform
-from bcnmf_jax.fitting.loop import fit
+from bcnmf_jax.fitting.many import fit_restarts
 from bcnmf_jax.fitting.result import Fit, result_name
-from bcnmf_jax.fitting.start import init
 from bcnmf_jax.fitting.stop import Stop, most_steps
 from bcnmf_jax.model.losses import as_loss
 from bcnmf_jax.objectives import Multimodal
@@ -195,16 +195,18 @@ def _best(
     objective: Multimodal, data: dict, rank: int, restarts: int, stop: Stop, random_state: int
 ) -> tuple[Fit, list[dict[str, Any]]]:
     """The fit of lowest reduced objective among those that did not collapse, and a row for each."""
-    fits, table = [], []
-    for r in range(restarts):
-        key = jax.random.fold_in(jax.random.key(random_state), r)
-        found = fit(objective, data, init(objective, data, rank, key), stop=stop)
-        fits.append(found)
-        value = float(reduced_objective(objective, data, found.blocks))
-        table.append(
-            {"restart": r, "value": value, "result": str(result_name(found.result)),
-             "steps": int(found.steps)}
-        )  # fmt: skip
+    keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(random_state), r))
+    rows = prepare(data)
+    fits = fit_restarts(objective, rows, rank, keys(np.arange(restarts)), stop)
+    table = [
+        {
+            "restart": r,
+            "value": float(reduced_objective(objective, rows, fits[r].blocks)),
+            "result": str(result_name(fits[r].result)),
+            "steps": int(fits[r].steps),
+        }
+        for r in range(restarts)
+    ]
     best = min(range(restarts), key=lambda r: (table[r]["result"] in FAILED, table[r]["value"]))
     return fits[best], table
 

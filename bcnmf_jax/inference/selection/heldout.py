@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Int, Key
 
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.fitting.codes import solve_codes
 from bcnmf_jax.fitting.diagnostics import dead_features, null_misfit
-from bcnmf_jax.fitting.loop import run
+from bcnmf_jax.fitting.many import AbstractBatch, run_many
+from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.sequential import in_turn
 from bcnmf_jax.fitting.start import start, uniform_rows
 from bcnmf_jax.fitting.stop import Stop
@@ -48,52 +51,117 @@ def make(kind: str, alpha: float, loss: AbstractLoss, background_rank: int) -> A
     return BackgroundFirst(background_rank=1, alpha=alpha, loss=loss)
 
 
+class BackgroundRanks(AbstractBatch):
+    """NMF of rows of the background at several ranks, which mask the widest.
+
+    Attributes
+    ----------
+    loss : AbstractLoss
+    rows : Rows
+    widest : int
+    ranks : Array (R,)
+    key : jax.random.key
+    """
+
+    loss: AbstractLoss
+    rows: Rows
+    widest: int = eqx.field(static=True)
+    ranks: Int[Array, " R"]
+    key: Key[Array, ""]
+
+    def problem(self, index):
+        return NMF(self.loss), {"target": self.rows}
+
+    def start(self, index):
+        plain, rows = self.problem(index)
+        return truncate(
+            plain, start(plain, rows, self.widest, self.key, "random"), self.ranks[index]
+        )
+
+
 def fit_background(
-    y: Rows, rank: Array | int, widest: int, loss: AbstractLoss, key: Key[Array, ""]
-) -> Array:
-    """NMF of rows of the background: the basis (widest, g), with rows of 0 beyond ``rank``."""
+    y: Rows, ranks: Sequence[int], widest: int, loss: AbstractLoss, key: Key[Array, ""]
+) -> Float[Array, "R widest g"]:
+    """Bases of NMF of the background, with rows of 0 beyond each rank."""
     plain, rows = NMF(loss), {"target": y}
-    blocks = truncate(plain, start(plain, rows, widest, key, "random"), rank)
-    found = run(plain, rows, blocks, default_solver(plain, rows), FITTED, FITTED.looks)
-    return found.blocks["basis"]
+    batch = BackgroundRanks(loss, y, widest, jnp.asarray(ranks), key)
+    solver = default_solver(plain, rows)
+    return run_many(batch, len(ranks), solver, FITTED, size=1, keep=_basis)
 
 
-fold_background = eqx.filter_jit(fit_background)
+def _basis(fit: Fit) -> Array:
+    return fit.blocks["basis"]
+
+
+def _basis_and_cost(fit: Fit) -> tuple[Array, Array]:
+    return fit.blocks["basis"], fit.costs["basis"]
+
+
+class ComponentRanks(AbstractBatch):
+    """Target components at every number of them up to the widest, `STARTS` fits of each.
+
+    Attributes
+    ----------
+    kind : str
+    objective : AbstractObjective
+    data : dict
+        Prepared.
+    frozen : Array (B, g)
+        Basis of the background.
+    widest : int
+    key : jax.random.key
+    """
+
+    kind: str = eqx.field(static=True)
+    objective: AbstractObjective
+    data: Data
+    frozen: Float[Array, "B g"]
+    widest: int = eqx.field(static=True)
+    key: Key[Array, ""]
+
+    def problem(self, index):
+        return self.objective, self.data
+
+    def start(self, index):
+        rank, own = index // STARTS + 1, jax.random.fold_in(self.key, index % STARTS)
+        if self.kind == "background_first":
+            drawn = uniform_rows(own, self.widest, self.frozen.shape[1], self.frozen.dtype)
+            basis = jnp.concatenate([drawn, self.frozen])
+            blocks = solve_codes(self.objective, self.data, basis, SETTLED)
+        else:
+            blocks = start(self.objective, self.data, self.widest, own, "random")
+        return truncate(self.objective, blocks, rank)
 
 
 def components(
     kind: str,
-    objective: Any,
+    objective: AbstractObjective,
     data: Data,
     test: Rows,
-    frozen: Array,
+    frozen: Float[Array, "B g"],
     widest: int,
     key: Key[Array, ""],
-) -> Array:
-    """Target components at every number of them from 1 to ``widest``: (widest, widest, g), with
-    rows of 0 beyond each number."""
+) -> Float[Array, "widest widest g"]:
+    """Target components at every number of them from 1 to ``widest``, with rows of 0 beyond each
+    number; of several fits, that of the lowest cost."""
     if kind == "sequential":
-        rows = in_turn(objective, data, frozen, widest, key, None, IN_TURN, STARTS, IN_TURN.looks)
-        rows = order_by_heldout_gain(objective.loss, test, rows, frozen)
-        return jnp.tril(jnp.ones((widest, widest), rows.dtype))[:, :, None] * rows[None]
+        return _sequential(objective, data, test, frozen, widest, key)
+    batch = ComponentRanks(kind, objective, data, frozen, widest, key)
     solver = default_solver(objective, data)
-
-    def one(index):
-        rank, own = index // STARTS + 1, jax.random.fold_in(key, index % STARTS)
-        if kind == "background_first":
-            drawn = uniform_rows(own, widest, frozen.shape[1], frozen.dtype)
-            basis = jnp.concatenate([drawn, frozen])
-            blocks = solve_codes(objective, data, basis, SETTLED)
-        else:
-            blocks = start(objective, data, widest, own, "random")
-        blocks = truncate(objective, blocks, rank)
-        found = run(objective, data, blocks, solver, FITTED, FITTED.looks)
-        return found.blocks["basis"][:widest], found.costs["basis"]
-
-    bases, costs = lax.map(one, jnp.arange(widest * STARTS))
+    count = widest * STARTS
+    bases, costs = run_many(batch, count, solver, FITTED, size=1, keep=_basis_and_cost)
     costs = jnp.where(jnp.isfinite(costs), costs, jnp.inf).reshape(widest, STARTS)
     best = jnp.argmin(costs, axis=1)
-    return bases.reshape(widest, STARTS, *bases.shape[1:])[jnp.arange(widest), best]
+    bases = bases[:, :widest].reshape(widest, STARTS, widest, -1)
+    return bases[jnp.arange(widest), best]
+
+
+@eqx.filter_jit
+def _sequential(objective, data, test, frozen, widest, key) -> Array:
+    """Components in turn, in the order of their gain: the first ones are those of every number."""
+    rows = in_turn(objective, data, frozen, widest, key, None, IN_TURN, STARTS, IN_TURN.looks)
+    rows = order_by_heldout_gain(objective.loss, test, rows, frozen)
+    return jnp.tril(jnp.ones((widest, widest), rows.dtype))[:, :, None] * rows[None]
 
 
 def order_by_heldout_gain(loss: AbstractLoss, test: Rows, found: Array, frozen: Array) -> Array:
@@ -187,45 +255,48 @@ def explained(
     return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), alone, found)
 
 
-@eqx.filter_jit
+explained_once = eqx.filter_jit(explained)
+
+
 def evaluate(
     kind: str,
-    objective: Any,
-    bounded: bool,
+    objective: AbstractObjective,
     widest: int,
-    frozen: Array,
+    frozen: Float[Array, "B g"],
     background: Rows,
     train: Rows,
     test: HeldOut,
     other: HeldOut | None,
     halves: tuple[Array, Array],
     key: Key[Array, ""],
-) -> tuple[Array, dict[str, Array], Any]:
-    """Components from ``train``, and what they explain of ``test`` and of ``other`` rows, for the
-    objective of a kind and whether its loss is bounded."""
-    loss = objective.loss
+) -> tuple[Array, dict[str, Array], dict[str, Array] | None]:
+    """Components from ``train``, and what they explain of ``test`` and of ``other`` rows."""
     data = {"target": train, "background": background}
-    if not bounded:
-        # A feature that a part of the background lacks would cost all that it has in the target.
-        mean = train.x.mean(0) + background.x.mean(0)
-        profile = mean[None] / mean.sum()
-        frozen = (1 - FLOOR) * frozen + FLOOR * frozen.sum(1, keepdims=True) * profile
+    if not objective.loss.bounded:
+        frozen = _above_floor(frozen, train, background)
     bases = components(kind, objective, data, test.rows, frozen, widest, key)
-    at = lambda held: explained(loss, held, bases, frozen, halves)  # noqa: E731
-    return bases, at(test), None if other is None else at(other)
+    shares = partial(explained_once, objective.loss, bases=bases, frozen=frozen, halves=halves)
+    return bases, shares(test), None if other is None else shares(other)
 
 
 @eqx.filter_jit
+def _above_floor(frozen: Array, train: Rows, background: Rows) -> Array:
+    """Basis of the background with a share of the mean profile: a feature that a part of the
+    background lacks would cost all that it has in the target."""
+    mean = train.x.mean(0) + background.x.mean(0)
+    profile = mean[None] / mean.sum()
+    return (1 - FLOOR) * frozen + FLOOR * frozen.sum(1, keepdims=True) * profile
+
+
 def cross_validate(
     train: Rows,
     test: Rows,
     loss: AbstractLoss,
-    widest: int,
-    ranks: Array,
+    ranks: Sequence[int],
     halves: tuple[Array, Array],
     key: Key[Array, ""],
-) -> Array:
+) -> Float[Array, " R"]:
     """Bi-cross-validated share of ``test`` that NMF of ``train`` explains, at each rank."""
-    bases = lax.map(lambda rank: fit_background(train, rank, widest, loss, key), ranks)
+    bases = fit_background(train, ranks, max(ranks), loss, key)
     none = jnp.zeros((0, train.x.shape[1]), train.x.dtype)
-    return explained(loss, HeldOut(test), bases, none, halves)["crossed"][1:]
+    return explained_once(loss, HeldOut(test), bases, none, halves)["crossed"][1:]

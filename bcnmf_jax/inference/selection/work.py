@@ -16,7 +16,7 @@ from bcnmf_jax.inference.selection.heldout import (
     HeldOut,
     cross_validate,
     evaluate,
-    fold_background,
+    fit_background,
     make,
 )
 from bcnmf_jax.inference.selection.thinning import Counts
@@ -58,14 +58,12 @@ class Work:
         part = self.parts[split]
         train, test = self.rows(self.y, part.basis), self.rows(self.y, part.null_test)
         key = self.own(split, 0)
-        return np.asarray(
-            cross_validate(train, test, self.loss, max(ranks), jnp.asarray(ranks), self.halves, key)
-        )
+        return np.asarray(cross_validate(train, test, self.loss, ranks, self.halves, key))
 
     def frozen(self, split: int, rank: int):
         """The background's basis of a split."""
         rows = self.rows(self.y, self.parts[split].basis)
-        return fold_background(rows, rank, rank, self.loss, self.own(split, 1))
+        return fit_background(rows, [rank], rank, self.loss, self.own(split, 1))[0]
 
     def held(self, which: int, part: Part, split: int) -> HeldOut:
         """Rows of a set (0 the target, 1 the background) that no fit sees, with their counts."""
@@ -87,7 +85,7 @@ class Work:
         train, test = sets
         made = make(kind, alpha, self.loss, len(frozen))
         found = evaluate(
-            kind, made, self.loss.bounded, widest, frozen,
+            kind, made, widest, frozen,
             self.rows(self.y, self.parts[split].basis), train, test, other, self.halves,
             self.own(split, 2),
         )  # fmt: skip
