@@ -175,14 +175,17 @@ def jit_equals_eager(row, loss, solver, seed):
 def refuses(made, data, blocks, solver):
     """Coordinate descent takes quadratics alone, variable projection no penalty on codes; both say
     so."""
-    if isinstance(solver, bj.solvers.VarPro) and any(p.block != "basis" for p in made.penalties):
+    quadratic = isinstance(made.loss, bj.losses.AbstractQuadraticLoss)
+    exact = quadratic or isinstance(made.loss, bj.KL | dict)
+    free = all(p.block == "basis" for p in made.penalties)
+    if isinstance(solver, bj.solvers.VarPro) and not (exact and free):
         with pytest.raises(TypeError, match="VarPro needs squared error or KL without a penalty"):
             solver.init(made, data, blocks)
         return True
     if not isinstance(solver, bj.HALS):
         return False
     plain = not isinstance(blocks["basis"], dict) and not made.penalties
-    if plain and isinstance(made.loss, bj.Frobenius):
+    if plain and quadratic:
         return False
     with pytest.raises(TypeError, match="HALS needs squared error"):
         solver.init(made, data, blocks)

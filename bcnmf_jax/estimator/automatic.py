@@ -91,7 +91,12 @@ def automatic(
             stacklevel=4,
         )
     return Plan(
-        found.objective, found.alpha, found.n_components, found.n_background_components, loss, found
+        found.objective,
+        found.alpha,
+        found.n_components,
+        found.n_background_components,
+        loss,
+        selection=found,
     )
 
 

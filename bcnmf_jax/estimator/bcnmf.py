@@ -20,6 +20,8 @@ from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.objective import AbstractObjective
+from bcnmf_jax.solvers.solver import AbstractSolver
 from bcnmf_jax.streaming.restarts import Restart, best, ordered
 
 
@@ -43,18 +45,21 @@ class BCNMF(FittedModel):
     loss : {"frobenius", "kl"} or AbstractLoss
         Squared error (for log-normalised or continuous data) or generalised KL (for counts).
     objective : {"contrastive", "published", "shared_target", "background_first", "sequential", \
-"nmf", "auto"}
+"nmf", "auto"} or AbstractObjective
         "contrastive" is bounded below for every loss: the published form with squared error; with
         KL and the negative binomial, whose published form is unbounded, beside one frozen component
         of the background (`BackgroundFirst` of background rank 1). "published" is the published
         form with every loss. "sequential" is background first with its target components found one
-        after the other (`fit_sequential`). "nmf" fits the target alone.
+        after the other (`fit_sequential`). "nmf" fits the target alone. An object has a loss and a
+        contrast of its own: leave ``loss`` and ``alpha`` out beside it.
     n_background_components : int
         Shared or background components of "shared_target" and "background_first"; of the others,
         those of the basis that `score` measures against.
     background : array, frame, CSR or CSC matrix (n_background, n_features), or list, optional
         The background, here or in `fit`. Here it is a setting: cross-validation never slices it,
         `clone` and `save` copy it.
+    solver : AbstractSolver, optional
+        By default that of `fit`; of sparse data and sources, `MU` or `HALS`.
     missing : {"raise", "mask"}
         "mask" leaves NaN in X and background out of every sum (arrays and frames).
     n_restarts : int
@@ -82,7 +87,9 @@ class BCNMF(FittedModel):
         Mean code of the samples of "target", and of "background" where there is one and the
         objective reads it; target components first.
     n_components_, n_background_components_, alpha_, objective_ : int, int, float or ndarray, str
-        What was fitted. Without a background that is "nmf" with a contrast of 0.
+        Parameters of the fit, none of them "auto". Without a background that is "nmf" with a
+        contrast of 0. Of an objective that is an object, that object, and its field ``alpha`` (NaN
+        where it has none).
     selection_ : Selection or None
         What a choice of parameters rests on; None where all were given.
     result_ : str
@@ -130,9 +137,10 @@ class BCNMF(FittedModel):
         *,
         alpha: Any = 1.0,
         loss: str | AbstractLoss = "frobenius",
-        objective: str = "contrastive",
+        objective: str | AbstractObjective = "contrastive",
         n_background_components: int = 10,
         background: Any = None,
+        solver: AbstractSolver | None = None,
         missing: str = "raise",
         n_restarts: int = 8,
         random_state: Any = None,
@@ -146,6 +154,7 @@ class BCNMF(FittedModel):
         self.objective = objective
         self.n_background_components = n_background_components
         self.background = background
+        self.solver = solver
         self.missing = missing
         self.n_restarts = n_restarts
         self.random_state = random_state

@@ -23,6 +23,9 @@ from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.losses import as_loss
+from bcnmf_jax.model.objective import AbstractObjective
+from bcnmf_jax.objectives import NMF
+from bcnmf_jax.solvers.solver import AbstractSolver
 from bcnmf_jax.streaming.restarts import InMemory, Sets
 
 REFERENCE = Stop(tol=1e-4, max_steps=300)
@@ -57,7 +60,11 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     background_components_: np.ndarray
     background_basis_: np.ndarray
     n_background_components_: int
-    objective_: str
+    objective: Any
+    solver: AbstractSolver | None
+    objective_: Any
+    alpha_: Any
+    n_components_: int
     background: Any
     selection_: Selection | None
 
@@ -85,7 +92,7 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if full and (output or get_config()["transform_output"]) != "default":
             raise ValueError("full=True gives arrays: set_output(transform='default') first")
         with self._reading(X) as data:
-            codes = data.codes(as_loss(self.loss), self._basis())
+            codes = data.codes(self._reader(), self._basis())
         return codes if full else codes[:, : len(self.components_)]
 
     def inverse_transform(self, X):
@@ -132,7 +139,7 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         with self._reading(X, sample_weight) as data:
             if not hasattr(self, "background_basis_"):
                 raise ValueError("the model was saved without background_basis_; fit it again")
-            loss, basis = as_loss(self.loss), self.background_basis_
+            loss, basis = self._loss(), self.background_basis_
             both = data.explained(loss, np.concatenate([self.components_, basis]))
             if not len(basis):
                 return both
@@ -172,6 +179,20 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags.input_tags.allow_nan = self.missing == "mask"
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    def _loss(self) -> AbstractLoss:
+        own = isinstance(self.objective, AbstractObjective)
+        return self.objective.loss if own else as_loss(self.loss)
+
+    def _reader(self) -> AbstractObjective:
+        """Objective by which codes are read; see `Plan.reading`."""
+        own = isinstance(self.objective, AbstractObjective)
+        return self.objective if own else NMF(self._loss())
+
+    def _plan(self) -> Plan:
+        """The plan of the fit, none of it "auto"."""
+        counts = int(self.n_components_), int(self.n_background_components_)
+        return Plan(self.objective_, self.alpha_, *counts, self._loss(), self.solver)
 
     def _basis(self) -> np.ndarray:
         return np.concatenate([self.components_, self.background_components_])

@@ -9,7 +9,8 @@
 A value in the JSON is a string, number, truth value or null, or an object of one key that says what
 it is: ``{"array": its name in model.safetensors}``, ``{"strings": [...]}`` and ``{"names": [...]}``
 (arrays of strings, and of objects that are strings), ``{"list": [...]}``, ``{"dict": {...}}``,
-``{"float": "nan"}``, ``{"loss": {"name": ..., "values": {...}}}``.
+``{"float": "nan"}``, ``{"loss": {"name": ..., "values": {...}}}``, and ``{"object": {"class":
+"module:Name", "fields": {...}}}`` (see `objects`), ``{"tuple": [...]}`` within.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import hashlib
 import json
 import math
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors.numpy import load, save
 
+from bcnmf_jax.estimator.objects import built, described, is_object
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.losses import KL, Beta, Frobenius, NegativeBinomial
 from bcnmf_jax.storage.files import resolved, write_bytes
@@ -159,6 +162,9 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         kind, values = loss_parts(value)
         encoded = {k: _encode(v, f"{name}/{k}", arrays) for k, v in values.items()}
         return {"loss": {"name": kind, "values": encoded}}
+    if is_object(value):
+        within = partial(_encode_field, name=name, arrays=arrays)
+        return {"object": described(value, within)}
     if isinstance(value, dict) and all(isinstance(k, str) for k in value):
         return {"dict": {k: _encode(v, f"{name}/{k}", arrays) for k, v in value.items()}}
     if isinstance(value, list | tuple):
@@ -171,8 +177,16 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"names" if array.dtype == object else "strings": [str(v) for v in array]}
     raise ValueError(
         f"{name} is a {type(value).__name__}, which a saved model cannot hold; it holds numbers, "
-        "strings, arrays and the losses of this package: change it with set_params before save"
+        "strings, arrays, objectives, losses and solvers: change it with set_params before save"
     )
+
+
+def _encode_field(value: Any, field: str, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """A field of an object, which may be a tuple."""
+    if isinstance(value, tuple):
+        parts = [_encode_field(v, f"{field}/{i}", name, arrays) for i, v in enumerate(value)]
+        return {"tuple": parts}
+    return _encode(value, f"{name}/{field}", arrays)
 
 
 def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -190,6 +204,10 @@ def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return [_decode(v, arrays) for v in content]
     if kind == "dict":
         return {k: _decode(v, arrays) for k, v in content.items()}
+    if kind == "tuple":
+        return tuple(_decode(v, arrays) for v in content)
+    if kind == "object":
+        return built(content, lambda v: _decode(v, arrays))
     if kind == "loss":
         values = {k: _decode(v, arrays) for k, v in content["values"].items()}
         return LOSSES[content["name"]](**values)

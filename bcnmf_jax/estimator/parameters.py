@@ -13,6 +13,8 @@ from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import most_steps
 from bcnmf_jax.model.losses import as_loss
+from bcnmf_jax.model.objective import AbstractObjective
+from bcnmf_jax.solvers.solver import AbstractSolver
 
 AUTO = "auto"
 FIRST = ("background_first", "sequential")
@@ -39,9 +41,40 @@ def check_parameters(model: Any) -> None:
                 f"{name} must be a number of at least 0{choice}, found {getattr(model, name)!r}"
             )
     as_loss(model.loss)
-    for name, choices in (("objective", (*OBJECTIVES, AUTO)), ("missing", MISSING)):
-        if getattr(model, name) not in choices:
-            raise ValueError(f"{name} must be one of {choices}, found {getattr(model, name)!r}")
+    if not isinstance(model.solver, AbstractSolver | None):
+        raise TypeError(f"solver must be a solver like MU(), or None, found {model.solver!r}")
+    choices: dict[str, tuple[str, ...]] = {"objective": (*OBJECTIVES, AUTO), "missing": MISSING}
+    if isinstance(model.objective, AbstractObjective):
+        _check_object(model)
+        del choices["objective"]
+    for name, allowed in choices.items():
+        if getattr(model, name) not in allowed:
+            more = ", or an objective" * (name == "objective")
+            raise ValueError(
+                f"{name} must be one of {allowed}{more}, found {getattr(model, name)!r}"
+            )
+
+
+def _check_object(model: Any) -> None:
+    """Raise ValueError for parameters that contradict an objective that is an object."""
+    objective = model.objective
+    if objective.modalities:
+        raise ValueError(
+            f"objective={type(objective).__name__} takes modalities, which BCNMF does not; use "
+            "bj.fit, or bj.tl.multimodal"
+        )
+    for name, default in (("alpha", 1.0), ("loss", "frobenius")):
+        value = getattr(model, name)
+        if isinstance(value, np.ndarray) or value != default:
+            raise ValueError(
+                f"{name} belongs to the objective, {objective!r}; give it there and leave {name}= "
+                "out"
+            )
+    if is_auto(model.n_components):
+        raise ValueError(
+            "n_components='auto' chooses for named objectives; give a number beside an object, or "
+            "choose with bj.select"
+        )
 
 
 def is_auto(value: Any) -> bool:
@@ -57,13 +90,20 @@ def planned(model: Any, given: dict[str, Any], callbacks: Callbacks) -> Plan:
     ValueError
         For an objective that needs a background where there is none.
     """
+    if isinstance(model.objective, AbstractObjective):
+        contrast = np.asarray(getattr(model.objective, "alpha", np.nan), float)
+        return Plan(
+            model.objective, float(contrast) if contrast.ndim == 0 else contrast,
+            int(model.n_components), int(model.n_background_components), model.objective.loss,
+            model.solver,
+        )  # fmt: skip
     names = ("n_components", "alpha", "objective")
     if any(is_auto(getattr(model, name)) for name in names):
         asked = {n: None if is_auto(v := getattr(model, n)) else v for n in names}
         return automatic(
             given, as_loss(model.loss), groups=given.get("groups"),
             on_progress=callbacks.stage("choosing"), **asked,
-        )  # fmt: skip
+        )._replace(solver=model.solver)  # fmt: skip
     objective, alpha = model.objective, model.alpha
     if "background" not in given:
         if objective in FIRST:
@@ -76,4 +116,5 @@ def planned(model: Any, given: dict[str, Any], callbacks: Callbacks) -> Plan:
         int(model.n_components),
         int(model.n_background_components),
         as_loss(model.loss),
+        model.solver,
     )

@@ -13,11 +13,12 @@ from bcnmf_jax.estimator.bcnmf import BCNMF
 from bcnmf_jax.estimator.fitted import is_fitted_name
 from bcnmf_jax.estimator.parameters import OBJECTIVES, check_parameters
 from bcnmf_jax.inference.selection.selection import Selection
+from bcnmf_jax.model.objective import AbstractObjective
 
 NEEDED = ("components_", "background_components_", "n_features_in_")
 BASES = ("components_", "background_components_", "background_basis_")
 KINDS: dict[str, type] = {
-    "n_background_components_": int, "objective_": str, "result_": str, "diagnostics_": dict,
+    "n_background_components_": int, "result_": str, "diagnostics_": dict,
     "restarts_": dict,
 }  # fmt: skip
 """Fitted attributes and what they are."""
@@ -32,7 +33,7 @@ def load(folder: str | Path) -> BCNMF:
         If there is no such folder, or it holds no model.
     ValueError
         For files that are not of this format, that a newer version wrote, or that were cut short or
-        changed.
+        changed; for an objective, loss or solver of a module that has not been imported.
     OSError
         If other processes replace it for long.
     """
@@ -82,5 +83,6 @@ def _check_fitted(fitted: dict[str, Any]) -> None:
     for name, kind in KINDS.items():
         if name in fitted and not isinstance(fitted[name], kind):
             raise ValueError(f"{name} must be {kind.__name__}, found {fitted[name]!r:.60}")
-    if fitted.get("objective_", "nmf") not in OBJECTIVES:
+    objective = fitted.get("objective_", "nmf")
+    if not isinstance(objective, AbstractObjective) and objective not in OBJECTIVES:
         raise ValueError(f"objective_ must be one of {OBJECTIVES}, found {fitted['objective_']!r}")

@@ -1,4 +1,4 @@
-"""What a fit of `BCNMF` is to do: its parameters, each with the value that this fit takes."""
+"""The plan of a fit: named objectives, and every parameter with its value."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.objectives import NMF, BackgroundFirst, Contrastive, SharedTarget
+from bcnmf_jax.solvers.solver import AbstractSolver
 
 
 def _nmf(alpha, loss) -> NMF:
@@ -15,13 +16,14 @@ def _nmf(alpha, loss) -> NMF:
 
 
 class Plan(NamedTuple):
-    """A fit that is about to be done.
+    """Parameters of a fit, none of them "auto".
 
     Attributes
     ----------
-    objective : str
+    objective : str or AbstractObjective
         "nmf", "contrastive", "published", "shared_target", "background_first" or "sequential"
-        (background first, its target components in turn: `fit_sequential`).
+        (background first, its target components in turn: `fit_sequential`); or an object, which
+        has a contrast and a loss of its own.
     alpha : float, or one value per background
     n_components : int
         Target components.
@@ -29,29 +31,33 @@ class Plan(NamedTuple):
         Shared or background components; of "nmf", "contrastive" and "published", of the basis that
         `BCNMF.score` measures against.
     loss : AbstractLoss
+    solver : AbstractSolver, optional
+        By default that of `fit`.
     selection : Selection, optional
         Where some of it was chosen, what the choice rests on.
     """
 
-    objective: str
+    objective: str | AbstractObjective
     alpha: Any
     n_components: int
     n_background_components: int
     loss: AbstractLoss
+    solver: AbstractSolver | None = None
     selection: Any = None
 
     @property
     def make(self) -> Callable[..., AbstractObjective]:
-        """The objective as a function of alpha, loss and `extra`."""
+        """A named objective as a function of alpha, loss and `extra`."""
         if self.objective == "contrastive":
             return Contrastive if self.loss.bounded else BackgroundFirst
-        return {
+        named: dict[Any, Callable[..., AbstractObjective]] = {
             "nmf": _nmf,
             "published": Contrastive,
             "shared_target": SharedTarget,
             "background_first": BackgroundFirst,
             "sequential": BackgroundFirst,
-        }[self.objective]
+        }
+        return named[self.objective]
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -65,4 +71,14 @@ class Plan(NamedTuple):
 
     def build(self) -> AbstractObjective:
         """The objective."""
+        if isinstance(self.objective, AbstractObjective):
+            return self.objective
         return self.make(alpha=self.alpha, loss=self.loss, **self.extra)
+
+    @property
+    def reading(self) -> AbstractObjective:
+        """Objective by which codes of new samples are read: of a named one, NMF on all components
+        at once; an object says itself which components a target uses."""
+        if isinstance(self.objective, AbstractObjective):
+            return self.objective
+        return NMF(self.loss)

@@ -24,7 +24,7 @@ from bcnmf_jax.fitting.result import RESULTS, Fit, result_name
 from bcnmf_jax.fitting.start import frozen_rows
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
-from bcnmf_jax.model.losses import Frobenius
+from bcnmf_jax.model.losses import AbstractQuadraticLoss
 from bcnmf_jax.model.objective import Blocks, Data, require_target
 from bcnmf_jax.model.scale import restored, scaled
 from bcnmf_jax.objectives import BackgroundFirst
@@ -51,7 +51,7 @@ def residual_rows(
     """
     residual = rows.x - fitted if rows.weights is None else rows.weights * (rows.x - fitted)
     scale = jnp.ones_like(fitted[0])
-    if type(loss) is not Frobenius:
+    if not isinstance(loss, AbstractQuadraticLoss):
         scale = jnp.sqrt(jnp.maximum(fitted.mean(0), jnp.finfo(fitted.dtype).eps))
     residual = residual / scale[None]
     drawn = jax.random.normal(key, (fitted.shape[1], count), fitted.dtype)

@@ -19,7 +19,7 @@ from bcnmf_jax.fitting.result import Fit, result_name
 from bcnmf_jax.fitting.start import start
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
-from bcnmf_jax.model.losses import Frobenius
+from bcnmf_jax.model.losses import AbstractQuadraticLoss, Frobenius
 from bcnmf_jax.model.objective import Data, require_target
 from bcnmf_jax.model.scale import scaled
 from bcnmf_jax.objectives import NMF
@@ -123,7 +123,9 @@ def critical_alphas(
     require_target(NMF(loss), rows)
     rows, _ = scaled(NMF(loss), rows)
     key = jax.random.key(0) if key is None else key
-    return _critical_alphas(rows, int(background_rank), loss, key, type(loss) is Frobenius)
+    return _critical_alphas(
+        rows, int(background_rank), loss, key, isinstance(loss, AbstractQuadraticLoss)
+    )
 
 
 def collapse_alpha(found: Fit, alphas: Sequence[float] | np.ndarray) -> np.ndarray:

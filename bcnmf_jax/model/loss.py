@@ -93,26 +93,6 @@ class AbstractLoss(eqx.Module):
         """GradientParts gradient of the basis from the summed ``stats``."""
         return stats
 
-    def code_gram(self, w: Array) -> Array:
-        """Matrix ``(k, k)`` of the quadratic that a row's misfit is in its codes.
-
-        Raises
-        ------
-        TypeError
-            For a loss that is not quadratic.
-        """
-        raise TypeError(f"{type(self).__name__} is no quadratic of the codes and of the basis")
-
-    def basis_gram(self, stats: Any) -> Array:
-        """Matrix ``(k, k)`` of the quadratic that the misfit is in the basis.
-
-        Raises
-        ------
-        TypeError
-            As `code_gram`.
-        """
-        raise TypeError(f"{type(self).__name__} is no quadratic of the codes and of the basis")
-
     def to_memory(self, stats: Any, w: Array, powers: tuple[Any, Any]) -> Any:
         """The stats as they hold for other bases than ``w``, at which they were taken.
 

@@ -1,35 +1,39 @@
 """Losses: sums over entries of a misfit between data and reconstruction, with gradients in parts.
 
 Every loss answers four questions about a chunk of rows ``x (n, g)`` with codes ``h (n, k)`` and a
-basis ``w (k, g)``: its value, the split gradient of the codes, what the rows contribute to the
-split gradient of the basis (``statistics``, which add over rows) and that gradient from the sum.
+basis ``w (k, g)``: its value, the gradient of the codes in parts, what the rows contribute to
+that of the basis (``statistics``, which add over rows), and that gradient from the sum.
 No answer forms an array larger than the chunk.
 """
 
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from bcnmf_jax.data.numbers import Number, concrete, number
 from bcnmf_jax.model.gradient_parts import GradientParts
 from bcnmf_jax.model.loss import AbstractLoss, by_row, weigh, xlog_ratio
 
 
-class Frobenius(AbstractLoss):
-    """Squared error, ``1/2 sum (x - mu)^2``.
+class AbstractQuadraticLoss(AbstractLoss):
+    """Squared error times ``scale``, ``scale / 2 sum (x - mu)^2``: a quadratic of the codes and of
+    the basis, which coordinate descent (`HALS`) and exact codes (`VarPro`) need.
 
     Its gradients need ``x w'``, ``w w'``, ``h' x`` and ``h' h`` alone, never the reconstruction,
-    except under a mask of entries.
+    except under a mask of entries. A subclass gives ``scale``.
     """
 
+    scale: eqx.AbstractVar[float]
     eps: float = eqx.field(default=0.0, static=True)
 
     def deviance(self, x, mu):
-        return 0.5 * (x - mu) ** 2
+        return (0.5 * self.scale) * (x - mu) ** 2
 
     def gradient_parts(self, x, mu):
-        return GradientParts(mu, x)
+        return GradientParts(self.scale * mu, self.scale * x)
 
     @property
     def powers(self):
@@ -41,13 +45,13 @@ class Frobenius(AbstractLoss):
     def code_gradient(self, x, w, weights=None):
         if self.reconstructs(weights):
             return super().code_gradient(x, w, weights)
-        xw, ww = weigh(x @ w.T, weights), w @ w.T
+        xw, ww = weigh(self.scale * (x @ w.T), weights), self.code_gram(w)
         return lambda h: GradientParts(weigh(h @ ww, weights), xw)
 
     def statistics(self, x, h, w, weights=None):
         if self.reconstructs(weights):
             return super().statistics(x, h, w, weights)
-        weighted = weigh(h, weights).T
+        weighted = self.scale * weigh(h, weights).T
         return weighted @ x, weighted @ h
 
     def basis_gradient(self, stats, w):
@@ -56,10 +60,12 @@ class Frobenius(AbstractLoss):
         hx, hh = stats
         return GradientParts(hh @ w, hx)
 
-    def code_gram(self, w):
-        return w @ w.T
+    def code_gram(self, w: Float[Array, "k g"]) -> Float[Array, "k k"]:
+        """Matrix of the quadratic that a row's misfit is in its codes."""
+        return self.scale * (w @ w.T)
 
-    def basis_gram(self, stats):
+    def basis_gram(self, stats: Any) -> Float[Array, "k k"]:
+        """Matrix of the quadratic that the misfit is in the basis, from `statistics`."""
         return stats[1]
 
     def to_memory(self, stats, w, powers):
@@ -89,6 +95,12 @@ class Frobenius(AbstractLoss):
     def null(self, x, weights, rows, columns):
         """Squared error is measured against zero: uncentred explained variance."""
         return jnp.sum(weigh(self.deviance(x, jnp.zeros_like(x)), weights))
+
+
+class Frobenius(AbstractQuadraticLoss):
+    """Squared error, ``1/2 sum (x - mu)^2``."""
+
+    scale: ClassVar[float] = 1.0
 
 
 class KL(AbstractLoss):

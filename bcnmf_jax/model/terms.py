@@ -13,6 +13,7 @@ from jaxtyping import Array, PyTree
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.model.gradient_parts import GradientParts
 from bcnmf_jax.model.loss import AbstractLoss, by_row
+from bcnmf_jax.model.losses import AbstractQuadraticLoss
 
 Path = tuple[Any, ...]
 
@@ -78,12 +79,14 @@ class Term(eqx.Module):
 
     def code_gram(self, basis: Array) -> Array:
         """Matrix ``(K, K)`` of the quadratic in the codes of a row; for squared error."""
+        assert isinstance(self.loss, AbstractQuadraticLoss)
         w = self.basis_map(basis)
         reads = self.code_map(jnp.eye(basis.shape[0], dtype=w.dtype))
         return reads @ self.loss.code_gram(w) @ reads.T
 
     def basis_gram(self, stats: Any, width: int) -> Array:
         """Matrix ``(K, K)`` of the quadratic in the basis, without the sign of what it pays."""
+        assert isinstance(self.loss, AbstractQuadraticLoss)
         gram = self.loss.basis_gram(stats)
         mixes = self.basis_map(jnp.eye(width, dtype=gram.dtype))
         return mixes.T @ gram @ mixes

@@ -20,7 +20,7 @@ from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.model.gradient_parts import GradientParts
 from bcnmf_jax.model.gradients import code_gradient
 from bcnmf_jax.model.loss import by_row
-from bcnmf_jax.model.losses import KL, Frobenius
+from bcnmf_jax.model.losses import KL, AbstractQuadraticLoss
 from bcnmf_jax.model.objective import AbstractObjective, Data
 from bcnmf_jax.model.terms import Term, by_codes
 
@@ -57,9 +57,9 @@ def solvable(objective: AbstractObjective, data: Data) -> bool:
     terms share has one weight."""
 
     def known(group: list[Term]) -> bool:
-        kinds = {type(t.loss) for t in group}
         free = len(group) == 1 or all(t.rows.weights is None for t in group)
-        return (kinds == {Frobenius} or kinds == {KL}) and free
+        kinds = AbstractQuadraticLoss, KL
+        return free and any(all(isinstance(t.loss, k) for t in group) for k in kinds)
 
     groups = by_codes(objective.terms(data)).values()
     return all(map(known, groups)) and all(p.block == "basis" for p in objective.penalties)
@@ -89,7 +89,7 @@ def settle(
     """
     split = code_gradient(objective, group, rows, basis)
     bends = [_curvature(t, r, basis) for t, r in zip(group, rows, strict=True)]
-    squared = type(group[0].loss) is Frobenius
+    squared = isinstance(group[0].loss, AbstractQuadraticLoss)
     v = rows[0].weights
     weight = v[:, 0] if v is not None and by_row(v) else jnp.ones_like(codes[:, 0])
     counts = jnp.maximum(weight, 1)  # samples of weight 0 are read, too
@@ -147,8 +147,8 @@ def _curvature(term: Term, rows: Rows, basis: PyTree) -> Callable[[Array], Array
     w = term.basis_map(basis)
     width = jax.tree.leaves(basis)[0].shape[0]
     reads = term.code_map(jnp.eye(width, dtype=w.dtype))
-    if not term.loss.reconstructs(rows.weights):
-        gram = (reads @ (w @ w.T) @ reads.T)[None]
+    if isinstance(term.loss, AbstractQuadraticLoss) and not term.loss.reconstructs(rows.weights):
+        gram = (reads @ term.loss.code_gram(w) @ reads.T)[None]
         return lambda codes: gram
     i, j = np.triu_indices(w.shape[0])
     place = np.zeros((w.shape[0],) * 2, int)

@@ -9,7 +9,7 @@ from bcnmf_jax.model.gradients import (
     code_gradient,
     reconstruct,
 )
-from bcnmf_jax.model.losses import Frobenius
+from bcnmf_jax.model.losses import AbstractQuadraticLoss
 from bcnmf_jax.model.objective import AbstractObjective, Data
 from bcnmf_jax.solvers.alternating import AbstractAlternating
 
@@ -32,7 +32,9 @@ def descend(x: Array, grad: Array, gram: Array, curvature: Array | float, visits
 def quadratic(objective: AbstractObjective, data: Data, basis: PyTree) -> bool:
     """Whether every cost is a quadratic of each block, and the basis one array (`HALS`)."""
     terms = objective.terms(data)
-    squared = all(type(t.loss) is Frobenius for t in terms) and not reconstruct(terms)
+    squared = all(isinstance(t.loss, AbstractQuadraticLoss) for t in terms) and not reconstruct(
+        terms
+    )
     plain = not objective.penalties and not objective.basis_powers
     return squared and plain and not isinstance(basis, dict)
 

@@ -20,6 +20,7 @@ from bcnmf_jax.fitting.result import Fit, result_name
 from bcnmf_jax.fitting.sequential import fit_sequential
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.objectives import NMF, BackgroundFirst
 from bcnmf_jax.streaming.driver import Progress, stream
 from bcnmf_jax.streaming.fixed_basis import reduced_objective as stream_reduced_objective
@@ -68,7 +69,7 @@ class Sets(Protocol):
         """A `Restart` from every key; ``callbacks`` is told how it goes."""
         ...
 
-    def codes(self, loss: AbstractLoss, basis: np.ndarray) -> np.ndarray:
+    def codes(self, reading: AbstractObjective, basis: np.ndarray) -> np.ndarray:
         """Codes of the target under a basis."""
         ...
 
@@ -96,21 +97,29 @@ class InMemory:
         """A fit from every key; ``on_progress`` is given the share that is done."""
         made, rank, count = plan.build(), plan.n_components, len(keys)
         if plan.objective != "sequential":
-            found = fit_restarts(made, self.rows, rank, keys, stop, on_progress=on_progress)
+            found = fit_restarts(
+                made, self.rows, rank, keys, stop, solver=plan.solver, on_progress=on_progress
+            )
             return [found[r] for r in range(count)]
         assert isinstance(made, BackgroundFirst)
         return [
             fit_sequential(
-                made, self.rows, rank, key, stop=stop, on_progress=part_of(on_progress, r, count)
+                made,
+                self.rows,
+                rank,
+                key,
+                solver=plan.solver,
+                stop=stop,
+                on_progress=part_of(on_progress, r, count),
             )
             for r, key in enumerate(keys)
         ]
 
-    def codes(self, loss, basis):
-        return np.asarray(transform(NMF(loss), {"basis": basis}, self.rows))
+    def codes(self, reading, basis):
+        return np.asarray(transform(reading, {"basis": basis}, self.rows))
 
     def explained(self, loss, basis):
-        blocks = {"basis": basis, "target": self.codes(loss, basis)}
+        blocks = {"basis": basis, "target": self.codes(NMF(loss), basis)}
         found = fit(NMF(loss), self.rows, blocks, stop=NO_STEP)
         return float(found.diagnostics["x_explained"])
 
@@ -143,7 +152,8 @@ class Streamed:
 
             kept = callbacks.folder and callbacks.folder / f"restart{r}.npz"
             one = stream(
-                made, self.known, rank=plan.n_components, key=key, stop=stop, checkpoint=kept,
+                made, self.known, rank=plan.n_components, key=key, solver=plan.solver, stop=stop,
+                checkpoint=kept,
                 on_progress=on_progress,
             )  # fmt: skip
             value = np.nan
@@ -152,11 +162,11 @@ class Streamed:
             found.append(_restart(one, value, None if weights is None else weights[:, 0]))
         return found
 
-    def codes(self, loss, basis):
-        return stream_transform(NMF(loss), {"basis": basis}, self.known)
+    def codes(self, reading, basis):
+        return stream_transform(reading, {"basis": basis}, self.known)
 
     def explained(self, loss, basis):
-        blocks = {"basis": basis, "target": self.codes(loss, basis)}
+        blocks = {"basis": basis, "target": self.codes(NMF(loss), basis)}
         found = stream(NMF(loss), self.known, blocks=blocks, stop=NO_STEP)
         return float(found.diagnostics["x_explained"])
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bcnmf_jax.estimator.model_files import LOSSES, loss_parts
+from bcnmf_jax.estimator.objects import from_text, is_object, to_text
 from bcnmf_jax.extras import require, versions
-from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.tl.cells import ROLES, listed
 
 if TYPE_CHECKING:
@@ -87,17 +87,16 @@ def settings(model: BCNMF) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        For a loss that is not the package's.
+        For an objective, a loss or a solver that cannot be stored (`estimator.objects`).
     """
     given = model.get_params(deep=False)
     if not isinstance(given["random_state"], Integral):
         given["random_state"] = None
-    if isinstance(given["loss"], AbstractLoss):
+    if type(given["loss"]) in LOSSES.values():
         name, values = loss_parts(given["loss"])
-        if name not in LOSSES:
-            raise ValueError(f"loss={given['loss']!r} cannot be stored; use one of {list(LOSSES)}")
         given["loss"] = {"name": name, "values": {k: np.asarray(v)[()] for k, v in values.items()}}
     found = {name: getattr(model, f"{name}_", given[name]) for name in CHOSEN}
+    found |= {k: to_text(v) for k, v in (given | found).items() if is_object(v)}
     return given | found | {"background": None}
 
 
@@ -193,6 +192,9 @@ class Stored:
         parameters, count = dict(self.params["model"]), len(self.target_names)
         if not isinstance(loss := parameters["loss"], str):
             parameters["loss"] = LOSSES[loss["name"]](**loss["values"])
+        for name, value in parameters.items():
+            if isinstance(value, str) and value.startswith("{"):
+                parameters[name] = from_text(value)
         model = BCNMF(**parameters)
         model.components_, model.background_components_ = self.basis[:count], self.basis[count:]
         model.n_features_in_ = self.basis.shape[1]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.data.two_sets import dense_rows
 from bcnmf_jax.inference.background.finding import Finding, judge
-from bcnmf_jax.model.losses import KL, Frobenius, NegativeBinomial
+from bcnmf_jax.model.losses import KL, AbstractQuadraticLoss, NegativeBinomial
 
 CHUNK = 4096
 """Rows that are dense at a time."""
@@ -147,7 +147,7 @@ def likelihood(x: Summary, y: Summary, loss: Any) -> Finding:
             "loss", float(not whole), 1, None, "the loss is a likelihood of counts and the values "
             "are no counts: pass raw counts, or use squared error on normalised values",
         )  # fmt: skip
-    raw = isinstance(loss, Frobenius) and whole and largest > LARGE
+    raw = isinstance(loss, AbstractQuadraticLoss) and whole and largest > LARGE
     return judge(
         "loss", float(raw), 1, None, f"the values are whole numbers up to {largest:.4g}; if these "
         "are counts, squared error sees little but the largest: normalise and log-transform them, "

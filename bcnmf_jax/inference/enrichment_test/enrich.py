@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.two_sets import annotation, check_matrices, dense_rows
-from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference.arrangements import arrangements
 from bcnmf_jax.inference.enrichment_test.refits import (
@@ -23,7 +22,6 @@ from bcnmf_jax.inference.enrichment_test.refits import (
 )
 from bcnmf_jax.inference.enrichment_test.samples import by_cell, by_group
 from bcnmf_jax.inference.enrichment_test.table import Enrichment
-from bcnmf_jax.model.losses import as_loss
 
 LEVELS = ("group", "cell")
 REFIT = (1e-3, 100)
@@ -123,7 +121,7 @@ def enrichment(
     if drawn.samples is not None:
         places, exact = arrangements(*drawn.counts, pairs, n_permutations, rng)
         answers, count = [], len(places) - 1
-        refits = Refits(_plan(model), drawn.samples, _stop(model), random_state)
+        refits = Refits(model._plan(), drawn.samples, _stop(model), random_state)
         for i, at in enumerate(places):
             found = refits.answer(at, pairs)
             # Bases are needed of the observed arrangement alone, and are large.
@@ -153,17 +151,6 @@ def _check(model: Any, sets: tuple[Any, Any], level: str, permutations: Any, row
         raise ValueError(
             "model has an alpha for each of several backgrounds; enrichment needs one background"
         )
-
-
-def _plan(model: Any) -> Plan:
-    """What the model's fit was, with what was chosen in the place of "auto"."""
-    return Plan(
-        model.objective_,
-        float(model.alpha_),
-        int(model.n_components_),
-        int(model.n_background_components_),
-        as_loss(model.loss),
-    )
 
 
 def _stop(model: Any) -> Stop:

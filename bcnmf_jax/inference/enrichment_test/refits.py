@@ -16,7 +16,6 @@ from bcnmf_jax.fitting.fixed_basis import transform
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference.arrangements import Arrangement
-from bcnmf_jax.objectives import NMF
 from bcnmf_jax.streaming.restarts import InMemory
 
 TINY = 1e-3
@@ -124,7 +123,7 @@ class Refits:
     def read(self, half: int, at: NDArray, basis: NDArray) -> NDArray:
         """Mean usage of samples of one half under a basis, (samples, components)."""
         data = {"target": self._rows(half, at)}
-        codes = transform(NMF(self.plan.loss), {"basis": basis}, data, stop=READ)
+        codes = transform(self.plan.reading, {"basis": basis}, data, stop=READ)
         usage = shares(np.asarray(codes), np.asarray(_totals(data["target"])))
         return usage.reshape(len(at), self.each, -1).mean(1)
 
