@@ -14,8 +14,8 @@ from tests.compiled import compiled
 from tests.core import unchecked
 
 FITS = {
-    *("run", "_advance", "_begin_next", "_resample", "_sweep", "_transitions"),
-    *("cross_validate", "evaluate", "fit_background", "learn", "visit"),
+    *("run", "_advance", "_begin", "_begin_next", "_begin_all", "_starts", "_near"),
+    *("_critical_alphas", "_sequential", "explained", "learn", "visit"),
 }
 """Programs that fit: none is compiled before a mistake is found."""
 

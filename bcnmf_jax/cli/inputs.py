@@ -15,7 +15,7 @@ from bcnmf_jax.data.checks import DataWarning
 from bcnmf_jax.datasets.dataset import log_normalise
 from bcnmf_jax.datasets.tables import Table, TableError, read_table
 from bcnmf_jax.datasets.tables.table import some
-from bcnmf_jax.report.run_folder import fingerprint
+from bcnmf_jax.report.run_values import fingerprint
 
 DENSE_BYTES = 2**30
 """Sparse data up to this size are made dense: fits in memory are faster than passes over rows."""

@@ -16,7 +16,8 @@ from bcnmf_jax.cli.inputs import Inputs, read_inputs, sources
 from bcnmf_jax.cli.options import DataOptions, RunOptions
 from bcnmf_jax.cli.progress import working
 from bcnmf_jax.extras import versions
-from bcnmf_jax.report.run_folder import REPORT, claimed, column_names, write_config, writing
+from bcnmf_jax.report.run_folder import REPORT, claimed, write_config, writing
+from bcnmf_jax.report.run_values import column_names
 
 
 def carry_out(

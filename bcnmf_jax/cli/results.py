@@ -13,8 +13,9 @@ from bcnmf_jax.cli import show
 from bcnmf_jax.cli.inputs import Inputs
 from bcnmf_jax.cli.options import RunOptions
 from bcnmf_jax.datasets.tables import Table
-from bcnmf_jax.report.run_folder import REPORT, column_names, read_table, write_table
+from bcnmf_jax.report.run_folder import REPORT, read_table, write_table
 from bcnmf_jax.report.run_forms import OWN, RunFolderError
+from bcnmf_jax.report.run_values import column_names
 
 if TYPE_CHECKING:
     from bcnmf_jax.estimator.bcnmf import BCNMF

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcnmf_jax.data.checks import DataWarning
-from bcnmf_jax.report.run_folder import plain
+from bcnmf_jax.report.run_values import plain
 
 WIDTH = 120
 """Columns of a table that goes to a file."""

@@ -17,8 +17,9 @@ from bcnmf_jax.cli.options import MODEL, DataOptions, FitOptions, RunOptions, va
 from bcnmf_jax.cli.progress import working
 from bcnmf_jax.cli.record import carry_out
 from bcnmf_jax.cli.results import estimator
-from bcnmf_jax.report.run_folder import ROWS, plain, read_table, write_table
+from bcnmf_jax.report.run_folder import ROWS, read_table, write_table
 from bcnmf_jax.report.run_forms import RunFolderError
+from bcnmf_jax.report.run_values import plain
 from bcnmf_jax.storage.lines import append_lines, read_lines
 
 SUMMARY = ("x_explained", "y_explained", "dead_features", "stability")

@@ -8,7 +8,7 @@
       tables/components.tsv      fit: feature, then one column of loadings per component
       tables/usage.tsv           fit: sample, set ("target", "background"), the columns of the
                                  cells' table that were asked for, then one column per component
-      tables/restarts.tsv        fit: restart, value (of the game), result
+      tables/restarts.tsv        fit: restart, value (reduced objective), result
       tables/path.tsv            sweep: alpha, n_components, restart, result, steps,
                                  x_explained, y_explained, dead_features, dead_components,
                                  effective_features, stability (of the components of all restarts
@@ -52,7 +52,6 @@ names its outputs (``bcnmf0``, ...), those that target and background share ``ba
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
@@ -60,19 +59,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bcnmf_jax.datasets.files import sha256
 from bcnmf_jax.estimator.model_files import RUN_MODEL
 from bcnmf_jax.extras import require
 from bcnmf_jax.report.run_forms import (
-    OWN,
     RunFolderError,
     check_config,
     check_table,
-    is_taken,
     texts_of,
 )
+from bcnmf_jax.report.run_values import identity, plain
 from bcnmf_jax.storage.files import resolved, whole_file, write_bytes
 from bcnmf_jax.storage.folders import contents, left_over, recover, recovered, replaced
 from bcnmf_jax.storage.json_text import parsed
@@ -87,61 +82,6 @@ ROWS = "rows.jsonl"
 """Rows of a sweep that was interrupted, while others are missing."""
 ENTRIES = (CONFIG, MODEL, TABLES, REPORT)
 """All that a run writes into its folder."""
-
-
-def plain(value: Any) -> Any:
-    """The same as types of JSON; NaN and infinite as None."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
-
-
-def column_name(key: str) -> str:
-    """What usage.tsv calls a column of obs: its own name, but for what the table has anyway."""
-    return f"obs.{key}" if key in OWN else key
-
-
-def column_names(keys: Sequence[str]) -> list[str]:
-    """What usage.tsv calls columns of obs, none of which may have the name of another column.
-
-    Raises
-    ------
-    ValueError
-        For a name that is empty, that of a component, or given to two columns.
-    """
-    names = list(map(column_name, keys))
-    for key, name in zip(keys, names, strict=True):
-        if is_taken(name):
-            raise ValueError(
-                f"column {key!r} of obs has a name that tables give to components; rename it"
-            )
-        if names.count(name) > 1:
-            raise ValueError(f"two columns of obs would be called {name!r}; rename one")
-    return names
-
-
-def fingerprint(path: Path) -> str:
-    """sha256 of a file; of a folder, that of the names and sha256 of its files."""
-    if not path.is_dir():
-        return sha256(path)
-    files = sorted(p for p in path.rglob("*") if p.is_file())
-    lines = [f"{sha256(p)}  {p.relative_to(path).as_posix()}\n" for p in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def identity(config: dict[str, Any]) -> dict[str, Any]:
-    """What makes two runs the same: command, data by content, parameters and version."""
-    sources = [{"role": s["role"], "sha256": s["sha256"]} for s in config["sources"]]
-    return plain(
-        {key: config[key] for key in ("command", "data", "parameters", "columns")}
-        | {"sources": sources, "version": config["versions"]["bcnmf_jax"]}
-    )
 
 
 def read_config(run: str | Path) -> dict[str, Any]:

@@ -10,184 +10,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.fitting.codes import solve_codes
 from bcnmf_jax.fitting.diagnostics import dead_features, null_misfit
-from bcnmf_jax.fitting.many import AbstractBatch, run_many
-from bcnmf_jax.fitting.result import Fit
-from bcnmf_jax.fitting.sequential import in_turn
-from bcnmf_jax.fitting.start import start, uniform_rows
-from bcnmf_jax.fitting.stop import Stop
-from bcnmf_jax.model.blocks import truncate
+from bcnmf_jax.inference.selection.candidates import SETTLED, components, fit_background
 from bcnmf_jax.model.costs import misfits
 from bcnmf_jax.model.loss import AbstractLoss
-from bcnmf_jax.model.objective import AbstractObjective, Data
-from bcnmf_jax.objectives import NMF, BackgroundFirst, Contrastive, SharedTarget
-from bcnmf_jax.solvers.default import default_solver
+from bcnmf_jax.model.objective import AbstractObjective
+from bcnmf_jax.objectives import NMF
 
-FITTED = Stop(tol=1e-3, max_steps=200)
-SETTLED = Stop(tol=1e-4, max_steps=30)
-DROPPED = Stop(tol=1e-4, max_steps=2)
-"""Where codes are known and one component less is left."""
-IN_TURN = Stop(tol=1e-5, max_steps=100)
-"""For one component: what it changes of the whole reconstruction may be little."""
 FLOOR = 0.01
 """Share of the mean profile in every component of the background, for losses of counts."""
-STARTS = 2
-"""Starts of every fit, of which the one of lowest cost on the training rows is kept."""
-KINDS = ("sequential", "background_first", "shared_target", "contrastive")
-
-
-def make(kind: str, alpha: float, loss: AbstractLoss, background_rank: int) -> AbstractObjective:
-    """The objective of a kind; bounded below for every loss."""
-    if kind == "shared_target":
-        return SharedTarget(shared_rank=background_rank, alpha=alpha, loss=loss)
-    if kind != "contrastive":
-        return BackgroundFirst(background_rank=background_rank, alpha=alpha, loss=loss)
-    if loss.bounded:
-        return Contrastive(alpha=alpha, loss=loss)
-    return BackgroundFirst(background_rank=1, alpha=alpha, loss=loss)
-
-
-class BackgroundRanks(AbstractBatch):
-    """NMF of rows of the background at several ranks, which mask the widest.
-
-    Attributes
-    ----------
-    loss : AbstractLoss
-    rows : Rows
-    widest : int
-    ranks : Array (R,)
-    key : jax.random.key
-    """
-
-    loss: AbstractLoss
-    rows: Rows
-    widest: int = eqx.field(static=True)
-    ranks: Int[Array, " R"]
-    key: Key[Array, ""]
-
-    def problem(self, index):
-        return NMF(self.loss), {"target": self.rows}
-
-    def start(self, index):
-        plain, rows = self.problem(index)
-        return truncate(
-            plain, start(plain, rows, self.widest, self.key, "random"), self.ranks[index]
-        )
-
-
-def fit_background(
-    y: Rows, ranks: Sequence[int], widest: int, loss: AbstractLoss, key: Key[Array, ""]
-) -> Float[Array, "R widest g"]:
-    """Bases of NMF of the background, with rows of 0 beyond each rank."""
-    plain, rows = NMF(loss), {"target": y}
-    batch = BackgroundRanks(loss, y, widest, jnp.asarray(ranks), key)
-    solver = default_solver(plain, rows)
-    return run_many(batch, len(ranks), solver, FITTED, size=1, keep=_basis)
-
-
-def _basis(fit: Fit) -> Array:
-    return fit.blocks["basis"]
-
-
-def _basis_and_cost(fit: Fit) -> tuple[Array, Array]:
-    return fit.blocks["basis"], fit.costs["basis"]
-
-
-class ComponentRanks(AbstractBatch):
-    """Target components at every number of them up to the widest, `STARTS` fits of each.
-
-    Attributes
-    ----------
-    kind : str
-    objective : AbstractObjective
-    data : dict
-        Prepared.
-    frozen : Array (B, g)
-        Basis of the background.
-    widest : int
-    key : jax.random.key
-    """
-
-    kind: str = eqx.field(static=True)
-    objective: AbstractObjective
-    data: Data
-    frozen: Float[Array, "B g"]
-    widest: int = eqx.field(static=True)
-    key: Key[Array, ""]
-
-    def problem(self, index):
-        return self.objective, self.data
-
-    def start(self, index):
-        rank, own = index // STARTS + 1, jax.random.fold_in(self.key, index % STARTS)
-        if self.kind == "background_first":
-            drawn = uniform_rows(own, self.widest, self.frozen.shape[1], self.frozen.dtype)
-            basis = jnp.concatenate([drawn, self.frozen])
-            blocks = solve_codes(self.objective, self.data, basis, SETTLED)
-        else:
-            blocks = start(self.objective, self.data, self.widest, own, "random")
-        return truncate(self.objective, blocks, rank)
-
-
-def components(
-    kind: str,
-    objective: AbstractObjective,
-    data: Data,
-    test: Rows,
-    frozen: Float[Array, "B g"],
-    widest: int,
-    key: Key[Array, ""],
-) -> Float[Array, "widest widest g"]:
-    """Target components at every number of them from 1 to ``widest``, with rows of 0 beyond each
-    number; of several fits, that of the lowest cost."""
-    if kind == "sequential":
-        return _sequential(objective, data, test, frozen, widest, key)
-    batch = ComponentRanks(kind, objective, data, frozen, widest, key)
-    solver = default_solver(objective, data)
-    count = widest * STARTS
-    bases, costs = run_many(batch, count, solver, FITTED, size=1, keep=_basis_and_cost)
-    costs = jnp.where(jnp.isfinite(costs), costs, jnp.inf).reshape(widest, STARTS)
-    best = jnp.argmin(costs, axis=1)
-    bases = bases[:, :widest].reshape(widest, STARTS, widest, -1)
-    return bases[jnp.arange(widest), best]
-
-
-@eqx.filter_jit
-def _sequential(objective, data, test, frozen, widest, key) -> Array:
-    """Components in turn, in the order of their gain: the first ones are those of every number."""
-    rows = in_turn(objective, data, frozen, widest, key, None, IN_TURN, STARTS, IN_TURN.looks)
-    rows = order_by_heldout_gain(objective.loss, test, rows, frozen)
-    return jnp.tril(jnp.ones((widest, widest), rows.dtype))[:, :, None] * rows[None]
-
-
-def order_by_heldout_gain(loss: AbstractLoss, test: Rows, found: Array, frozen: Array) -> Array:
-    """Components (count, g) in the order of what they are worth on held-out rows: of those that are
-    left, the one without which they are described best is the last.
-
-    The order in which components were found is that of the training rows, on which one that
-    describes noise can come before a real one.
-    """
-    plain, whole, place = NMF(loss), {"target": test}, jnp.arange(len(found))
-    term = plain.terms(whole)[0]
-
-    def described(kept, near):
-        basis = jnp.concatenate([jnp.where(kept[:, None], found, 0), frozen])
-        codes = solve_codes(plain, whole, basis, DROPPED, near)
-        return misfits([term], codes)[0], codes
-
-    def drop(carry, _):
-        kept, near = carry
-        without, codes = lax.map(lambda j: described(kept & (place != j), near), place)
-        last = jnp.argmin(jnp.where(kept, without, jnp.inf))
-        return (kept & (place != last), jax.tree.map(lambda a: a[last], codes)), last
-
-    every = jnp.ones(len(found), bool)
-    start = solve_codes(plain, whole, jnp.concatenate([found, frozen]), SETTLED)
-    return found[lax.scan(drop, (every, start), None, len(found))[1][::-1]]
 
 
 class HeldOut(NamedTuple):

@@ -11,14 +11,9 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.fitting.fixed_basis import transform
+from bcnmf_jax.inference.selection.candidates import fit_background, make
 from bcnmf_jax.inference.selection.folds import Fold, Part
-from bcnmf_jax.inference.selection.heldout import (
-    HeldOut,
-    cross_validate,
-    evaluate,
-    fit_background,
-    make,
-)
+from bcnmf_jax.inference.selection.heldout import HeldOut, cross_validate, evaluate
 from bcnmf_jax.inference.selection.thinning import Counts
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.objectives import NMF
