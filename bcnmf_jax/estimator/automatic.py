@@ -12,10 +12,10 @@ from scipy.sparse import issparse
 
 from bcnmf_jax.data.checks import DataWarning
 from bcnmf_jax.data.two_sets import SETS
-from bcnmf_jax.estimator.saved import KINDS
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.inference.background import background_check
 from bcnmf_jax.inference.selection import Selection, select
+from bcnmf_jax.inference.selection.candidates import KINDS
 from bcnmf_jax.inference.selection.select import RANKS
 from bcnmf_jax.model.loss import AbstractLoss
 

@@ -11,8 +11,8 @@ from scipy.optimize import linear_sum_assignment
 
 from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.preparation import prepare
-from bcnmf_jax.estimator.saved import KINDS
 from bcnmf_jax.inference.selection import rule
+from bcnmf_jax.inference.selection.candidates import KINDS
 from bcnmf_jax.inference.selection.folds import TooFewError, folds, held_out_ratio
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.inference.selection.thinning import counts_of
