@@ -85,9 +85,12 @@ def test_what_a_choice_refuses(sets, more, spoil, match):
         bj.BCNMF(**AUTO | more).fit(X, **spoil(X, Y))
 
 
-def test_sequential_is_for_data_in_memory(sets):
+def test_sequential_components_of_sparse_data(sets):
     X, _, Y = sets
+    given = {"objective": "sequential", "n_restarts": 1, "random_state": 0, "max_iter": 200}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pytest.raises(ValueError, match="in memory"):
-            bj.BCNMF(2, objective="sequential").fit(csr_matrix(X), background=csr_matrix(Y))
+        dense = bj.BCNMF(2, **given).fit(X, background=Y)
+        read = bj.BCNMF(2, **given).fit(csr_matrix(X), background=csr_matrix(Y))
+    for a, b in zip(dense.components_, read.components_, strict=True):
+        assert a @ b > 0.99 * np.linalg.norm(a) * np.linalg.norm(b)

@@ -162,15 +162,10 @@ def test_a_reader_waits_for_entries_that_are_being_moved(folder, model, monkeypa
     writer.join()
 
 
-class Own(bj.Frobenius):
-    """A loss that the package does not know."""
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("random_state", np.random.RandomState(0)),
-        ("loss", Own()),
         ("background", pd.DataFrame(np.eye(12))),
         ("verbose", object()),
     ],

@@ -282,3 +282,53 @@ def test_estimator_takes_sparse_data(holed, loss):
         np.testing.assert_allclose(model.restarts_["value"], dense.restarts_["value"], rtol=1e-3)
     one = bj.BCNMF(**options, n_restarts=1).fit(sp.csr_matrix(X), background=Y)
     assert np.isnan(one.restarts_["value"]).all() and one.n_iter_ == 20
+
+
+@pytest.fixture(scope="module")
+def turned():
+    """Sources of the data of two programs over three shared ones, and the fit in memory."""
+    rng = np.random.default_rng(0)
+    shared, own = rng.gamma(0.3, 1, (3, 40)), np.eye(2, 40) * 8
+    both = {"target": 200, "background": 150}
+    data = {k: (rng.gamma(1, 1, (n, 3)) @ shared).astype("f4") for k, n in both.items()}
+    data["target"] += (rng.gamma(1, 1, (200, 2)) @ own).astype("f4")
+    objective, stop = bj.BackgroundFirst(3), bj.Stop(1e-5, 300)
+    return data, (objective, 2, KEY, stop), bj.fit_sequential(objective, data, 2, KEY, stop=stop)
+
+
+def test_components_in_turn_are_those_of_a_fit_in_memory(turned, tmp_path):
+    data, (objective, rank, key, stop), whole = turned
+    sources, heard = {k: bj.source(sp.csr_matrix(v)) for k, v in data.items()}, []
+    given = {"stop": stop, "chunk_rows": 64}
+    found = bj.streaming.fit_sequential(
+        objective, sources, rank, key, on_progress=heard.append, **given
+    )
+    np.testing.assert_allclose(found.blocks["basis"], whole.blocks["basis"], atol=2e-3)
+    np.testing.assert_allclose(
+        found.diagnostics["x_explained"], whole.diagnostics["x_explained"], rtol=1e-4
+    )
+    assert list(dict.fromkeys(p.stage for p in heard)) == ["background", "components", "fit"]
+    assert [p.epoch for p in heard if p.stage == "components"] == [1, 2]
+
+    class Stopped(Exception):
+        pass
+
+    def interrupt(now):
+        if now.stage == "fit" and now.epoch == 6:
+            raise Stopped
+
+    path = tmp_path / "fit.npz"
+    with pytest.raises(Stopped):
+        bj.streaming.fit_sequential(
+            objective, sources, rank, key, checkpoint=path, on_progress=interrupt, **given
+        )
+    again = bj.streaming.fit_sequential(objective, sources, rank, key, checkpoint=path, **given)
+    np.testing.assert_array_equal(again.blocks["basis"], found.blocks["basis"])
+    assert int(again.steps) == int(found.steps)
+
+
+def test_components_in_turn_are_found_on_a_sample(turned):
+    data, (objective, rank, key, stop), whole = turned
+    found = bj.streaming.fit_sequential(objective, data, rank, key, stop=stop, most_rows=128)
+    np.testing.assert_allclose(found.blocks["basis"], whole.blocks["basis"], atol=0.02)
+    assert found.blocks["target"].shape == (200, 5)

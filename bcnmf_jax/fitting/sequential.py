@@ -1,4 +1,4 @@
-"""Target components one at a time: each beyond the basis of the background and the last ones.
+"""Target components one after the other, each beyond a basis of the background and the last ones.
 
 Fitted together, components share a strong response among them; in turn, the first takes it whole
 and the next find what it leaves.
@@ -6,12 +6,15 @@ and the next find what it leaves.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.preparation import prepare
@@ -151,6 +154,58 @@ def _place(found, index, fit) -> Array:
     return found.at[index].set(fit.blocks["basis"][0])
 
 
+def check_sequential(objective: Any, rank: Any, starts: Any) -> tuple[int, int]:
+    """Rank and starts as integers, or an error that names the argument."""
+    if not isinstance(objective, BackgroundFirst):
+        raise TypeError(f"objective must be a BackgroundFirst, found {objective!r}")
+    return check_integer(rank, "rank"), check_integer(starts, "starts")
+
+
+def _ended(made, data, now, solver, stop, on_progress) -> Running:
+    """A fit after its last step."""
+    step = partial(_advance, made, data, solver=solver, stop=stop)
+    now = to_the_end(lambda now, until: step(now, until=until), now, stop, on_progress)
+    if on_progress:
+        on_progress(1.0)
+    return now
+
+
+def find_components(
+    objective: BackgroundFirst,
+    data: Data,
+    frozen: Float[Array, "B g"],
+    rank: int,
+    key: Key[Array, ""],
+    *,
+    solver: AbstractSolver | None,
+    stop: Stop,
+    starts: int,
+    on_progress: OnProgress | None,
+    parts: int,
+) -> tuple[Float[Array, "rank g"], list[Fit]]:
+    """Target components of prepared data one after the other, beyond a basis of the background.
+
+    Parameters
+    ----------
+    parts : int
+        Parts of the whole work, of which each component is one.
+
+    Returns
+    -------
+    basis rows, and the fit that each comes from
+    """
+    wide = widened(objective, rank)
+    solver = default_solver(wide, data) if solver is None else solver
+    found, fits = jnp.zeros((rank, frozen.shape[1]), frozen.dtype), []
+    for k in range(rank):
+        known, index = jnp.concatenate([found, frozen]), np.int32(k)
+        now = _begin_next(wide, data, known, key, index, solver, starts, stop.looks)
+        now = _ended(wide, data, now, solver, stop, part_of(on_progress, k, parts))
+        fits.append(_finish(wide, data, now))
+        found = _place(found, index, fits[-1])
+    return found, fits
+
+
 def fit_sequential(
     objective: BackgroundFirst,
     data: dict,
@@ -180,7 +235,7 @@ def fit_sequential(
     stop : Stop, optional
         For each component.
     starts : int
-        Singular vectors of the residual of the last components, of which both halves are tried.
+        Singular vectors of the residual of the last components, of which both signs are tried.
     refit : bool
         Refit all target components together at last, from where they were found: the first of
         several programs of equal strength is found as a blend of them, which the others then sort
@@ -188,7 +243,7 @@ def fit_sequential(
     weights, mask : dict, optional
         As in `fit`.
     on_progress : callable, optional
-        Is given the share that is done, from 0 to 1, if every step is needed.
+        Takes the share that is done, from 0 to 1, if every step is needed.
 
     Returns
     -------
@@ -201,31 +256,24 @@ def fit_sequential(
     TypeError, ValueError
         For another objective, a rank or number of starts below 1, and data as `prepare` says.
     """
-    if not isinstance(objective, BackgroundFirst):
-        raise TypeError(f"objective must be a BackgroundFirst, found {objective!r}")
-    rank, starts = check_integer(rank, "rank"), check_integer(starts, "starts")
+    rank, starts = check_sequential(objective, rank, starts)
     stop = Stop(tol=1e-5) if stop is None else stop
     check_types(objective, solver, stop)
     rows = prepare(data, weights, mask)
     require_target(objective, rows)
     rows, unit = scaled(objective, rows)
-    wide, looks = widened(objective, rank), stop.looks
-    movers = [default_solver(o, rows) if solver is None else solver for o in (wide, objective)]
-
-    def ended(made: BackgroundFirst, now: Running, solver: AbstractSolver, part: int) -> Fit:
-        share = part_of(on_progress, part, rank + bool(refit))
-        step = lambda now, until: _advance(made, rows, now, solver, stop, until)  # noqa: E731
-        return _finish(made, rows, to_the_end(step, now, stop, share))
-
+    parts = rank + bool(refit)
     frozen = _frozen(objective, rows, key)
-    found, fits = jnp.zeros((rank, frozen.shape[1]), frozen.dtype), []
-    for k in range(rank):
-        known, index = jnp.concatenate([found, frozen]), np.int32(k)
-        now = _begin_next(wide, rows, known, key, index, movers[0], starts, looks)
-        fits.append(ended(wide, now, movers[0], k))
-        found = _place(found, index, fits[-1])
-    now = _begin_all(objective, rows, jnp.concatenate([found, frozen]), movers[1], looks)
-    last = ended(objective, now, movers[1], rank) if refit else _finish(objective, rows, now)
+    found, fits = find_components(
+        objective, rows, frozen, rank, key, solver=solver, stop=stop, starts=starts,
+        on_progress=on_progress, parts=parts,
+    )  # fmt: skip
+    solver = default_solver(objective, rows) if solver is None else solver
+    basis = jnp.concatenate([found, frozen])
+    now = _begin_all(objective, rows, basis, solver, stop.looks)
+    if refit:
+        now = _ended(objective, rows, now, solver, stop, part_of(on_progress, rank, parts))
+    last = _finish(objective, rows, now)
     result = last.result
     if not refit and result_name(result) == "max_steps":
         # No step says whether it converged: the fits of the components do.

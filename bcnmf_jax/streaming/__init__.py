@@ -4,8 +4,9 @@ from bcnmf_jax.data.readers import BackedRows, SparseRows, source
 from bcnmf_jax.data.summaries import Summary, summarize
 from bcnmf_jax.streaming.driver import Progress, stream
 from bcnmf_jax.streaming.fixed_basis import reduced_objective, transform
+from bcnmf_jax.streaming.sequential import fit_sequential
 
 __all__ = [
-    "BackedRows", "Progress", "SparseRows", "Summary", "reduced_objective", "source", "stream",
-    "summarize", "transform",
+    "BackedRows", "Progress", "SparseRows", "Summary", "fit_sequential", "reduced_objective",
+    "source", "stream", "summarize", "transform",
 ]  # fmt: skip

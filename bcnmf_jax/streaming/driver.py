@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.rows import Rows
@@ -39,7 +39,8 @@ class Progress(NamedTuple):
     Attributes
     ----------
     stage : str
-        ``"background"`` while frozen components are fitted, then ``"fit"``.
+        ``"background"`` while frozen components are fitted, ``"components"`` while those of the
+        target are found on a sample (`fit_sequential`; an epoch is one), then ``"fit"``.
     epoch, epochs : int
         Passes done, and at most to do.
     cells_per_second : float
@@ -130,15 +131,10 @@ def stream(
     check_types(objective, solver, stop)
     if solver is None and mode == "online":
         solver = MU(inner_steps=3)
-    if not isinstance(solver, AbstractAlternating | None):
-        raise TypeError(
-            f"solver must be MU(...) or HALS(...) for data that are streamed, found {solver!r}"
-        )
+    check_streamed(solver)
     if mode not in ("exact", "online"):
         raise ValueError(f"mode must be 'exact' or 'online', found {mode!r}")
-    check_integer(every, "every")
-    if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
-        raise ValueError(f"checkpoint is in a folder that does not exist: {str(checkpoint)!r}")
+    check_checkpoint(checkpoint, every)
     if (rank is None) == (blocks is None):
         raise ValueError("give either rank= (with key=) or blocks=")
     if key is None and (blocks is None or mode == "online"):
@@ -160,7 +156,10 @@ def stream(
     run = Streamer(objective, sets, solver, stop, online)
     on_progress = (lambda _: None) if on_progress is None else on_progress
     keeper = Keeper(
-        run, checkpoint, every, {"rank": str(rank), "key": _text(key), "start": _text(blocks)}
+        run,
+        checkpoint,
+        every,
+        {"rank": str(rank), "key": short_text(key), "start": short_text(blocks)},
     )
     state = keeper.load(_width(blocks) if rank is None else objective.extra + rank)
     if state is None and blocks is not None:
@@ -168,28 +167,43 @@ def stream(
     elif state is None:
         assert rank is not None and key is not None
         drawn = objective.prepare_basis(draw(objective, run.sets.data, rank, key, "random"))
-        if _has_background(objective):
+        if objective.frozen_objective is not None:
             first = None if checkpoint is None else f"{checkpoint}.background"
-            drawn = _frozen(objective, known, drawn, key, chunk_rows, first, every, on_progress)
+            rows = frozen_by_passes(objective, known, key, chunk_rows, first, every, on_progress)
+            drawn = jnp.concatenate([drawn[: drawn.shape[0] - len(rows)], rows])
         if online is not None and online.start_rows:
             drawn = fitted(objective, sets, drawn, online.start_rows, online.seed)
         state = run.begin(drawn, run.settled(drawn))
-    state = _advance("fit", run, state, keeper, on_progress)
-    if checkpoint is not None and blocks is None and _has_background(objective):
+    state = advance("fit", run, state, keeper, on_progress)
+    if checkpoint is not None and blocks is None and objective.frozen_objective is not None:
         Path(f"{checkpoint}.background").unlink(missing_ok=True)
     return restored(objective, run.finish(state), unit)
+
+
+def check_streamed(solver: Any) -> None:
+    """Raise TypeError for a solver whose steps are no passes over rows."""
+    if not isinstance(solver, AbstractAlternating | None):
+        raise TypeError(
+            f"solver must be MU(...) or HALS(...) for data that are streamed, found {solver!r}"
+        )
+
+
+def check_checkpoint(checkpoint: str | Path | None, every: int) -> None:
+    """Raise ValueError for a path in no folder, and for passes between checkpoints below 1."""
+    check_integer(every, "every")
+    if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
+        raise ValueError(f"checkpoint is in a folder that does not exist: {str(checkpoint)!r}")
 
 
 draw = eqx.filter_jit(start_basis)
 
 
-def _has_background(objective: AbstractObjective) -> bool:
-    """Whether a start has a fit of its own, with its own checkpoint."""
-    return objective.frozen_objective is not None
-
-
-def _advance(
-    stage: str, run: Streamer, state: State, keeper: Keeper, on_progress: Callable
+def advance(
+    stage: str,
+    run: Streamer,
+    state: State,
+    keeper: Keeper,
+    on_progress: Callable[[Progress], Any],
 ) -> State:
     """Pass after pass, until the fit stops."""
     cells, epochs = sum(p.samples for p in run.sets.parts), int(run.stop.max_steps)
@@ -203,22 +217,30 @@ def _advance(
     return state
 
 
-def _frozen(objective, known, drawn, key, chunk_rows, path, every, on_progress) -> PyTree:
-    """The drawn basis with the frozen components in its last rows, as `init` has it."""
+def frozen_by_passes(
+    objective: AbstractObjective,
+    known: dict,
+    key: Key[Array, ""],
+    chunk_rows: int,
+    path: str | Path | None,
+    every: int,
+    on_progress: Callable[[Progress], Any],
+) -> Float[Array, "B g"]:
+    """Frozen rows of the basis, as `init` has them, of data that have been summarized."""
     if "background" not in known:
         raise ValueError(f'{type(objective).__name__} needs data["background"]')
     plain, own, stop = objective.frozen_objective, frozen_key(key), FROZEN
+    assert plain is not None
     several = known["background"]
     stacked = {"target": stack(several if isinstance(several, list) else [several])}
     sets = DataSets(plain, stacked, chunk_rows)
     run = Streamer(plain, sets, default_solver(plain, sets.data), stop)
-    keeper = Keeper(run, path, every, {"rank": objective.frozen, "key": _text(own)})
+    keeper = Keeper(run, path, every, {"rank": objective.frozen, "key": short_text(own)})
     state = keeper.load(objective.frozen)
     if state is None:
         state = run.begin(draw(plain, run.sets.data, objective.frozen, own, "random"))
-    state = _advance("background", run, state, keeper, on_progress)
-    basis = normalise(plain, state.basis)[0] if plain.scale_free else state.basis
-    return jnp.concatenate([drawn[: drawn.shape[0] - objective.frozen], basis])
+    state = advance("background", run, state, keeper, on_progress)
+    return normalise(plain, state.basis)[0] if plain.scale_free else state.basis
 
 
 def _width(blocks: Blocks | None) -> int:
@@ -248,7 +270,10 @@ def _online(
     if not 0 <= decay < 1:
         raise ValueError(f"decay must be in [0, 1), found {decay!r}")
     updates = max(len(sets.jobs()) // 3, 10) if updates is None else updates
-    start_rows = sample_rows(objective, sets) if start_rows is None else start_rows
+    if start_rows is None:
+        # A penalty would weigh more on fewer rows.
+        penalised = bool(objective.penalties or objective.basis_powers)
+        start_rows = 0 if penalised else sample_rows(sets)
     whole = {"updates_per_epoch": (updates, 1), "start_rows": (start_rows, 0)}
     for name, (value, least) in whole.items():
         check_integer(value, name, least)
@@ -256,7 +281,7 @@ def _online(
     return Online(float(decay), int(updates), seed, int(start_rows))
 
 
-def _text(a: Any) -> str:
+def short_text(a: Any) -> str:
     """A short text that is the same for the same numbers."""
     if eqx.is_array(a) and jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
         a = jax.random.key_data(a)

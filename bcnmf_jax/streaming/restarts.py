@@ -25,6 +25,7 @@ from bcnmf_jax.objectives import NMF, BackgroundFirst
 from bcnmf_jax.streaming.driver import Progress, stream
 from bcnmf_jax.streaming.fixed_basis import reduced_objective as stream_reduced_objective
 from bcnmf_jax.streaming.fixed_basis import transform as stream_transform
+from bcnmf_jax.streaming.sequential import fit_sequential as stream_sequential
 
 COMPARED = Stop(tol=1e-4, max_steps=20)
 """How well codes are settled before streamed restarts are compared."""
@@ -132,11 +133,6 @@ class Streamed:
         self.known = summarize(jax.tree.map(source, data), weights, constant=new)
 
     def restarts(self, plan, keys, stop, callbacks):
-        if plan.objective == "sequential":
-            raise ValueError(
-                "objective='sequential' reads data in memory; pass X.toarray() and "
-                "background.toarray(), or objective='background_first' for sparse data"
-            )
         made, found, told = plan.build(), [], callbacks.stage("fitting")
         weights = self.known["target"].weights
         for r, key in enumerate(keys):
@@ -151,11 +147,13 @@ class Streamed:
                     )
 
             kept = callbacks.folder and callbacks.folder / f"restart{r}.npz"
-            one = stream(
-                made, self.known, rank=plan.n_components, key=key, solver=plan.solver, stop=stop,
-                checkpoint=kept,
-                on_progress=on_progress,
-            )  # fmt: skip
+            given: dict[str, Any] = {"key": key, "solver": plan.solver, "stop": stop}
+            given |= {"checkpoint": kept, "on_progress": on_progress}
+            if plan.objective == "sequential":
+                assert isinstance(made, BackgroundFirst)
+                one = stream_sequential(made, self.known, plan.n_components, **given)
+            else:
+                one = stream(made, self.known, rank=plan.n_components, **given)
             value = np.nan
             if len(keys) > 1:
                 value = float(stream_reduced_objective(made, self.known, one.blocks, stop=COMPARED))
