@@ -10,6 +10,7 @@ import pytest
 
 import bcnmf_jax as bj
 from tests.core import CORE
+from tests.mutations import MUTATIONS
 
 ROOT = Path(bj.__file__).parent
 CORE_PACKAGES = {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy"}
@@ -74,6 +75,34 @@ def test_no_private_or_moving_interface_of_another_package():
             assert not private, f"{path.name} uses {private} of another package: {name}"
             used.update((path.name, m) for m in MOVING if f"{name}.".startswith(f"{m}."))
     assert used == USED
+
+
+def test_rooms_and_files_are_small():
+    entries = {p.name for p in ROOT.iterdir()} - {"__pycache__", "py.typed"}
+    assert len(entries) <= 18, sorted(entries)
+    long = {p.name: n for p in FILES if (n := len(p.read_text().splitlines())) > 300}
+    assert not long
+
+
+def test_functions_fit_a_screen():
+    """Beside their docstring."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                said = ast.get_docstring(node, clean=False) or ""
+                lines = node.end_lineno - node.lineno + 1 - len(said.splitlines())
+                assert lines <= 60, f"{path}: {node.name} has {lines} lines"
+
+
+def test_every_room_says_what_it_is_for():
+    for room in sorted(p for p in ROOT.iterdir() if (p / "__init__.py").exists()):
+        text = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
+        assert text and len(text.split(". ")[0].split()) > 4, room
+
+
+def test_lines_that_are_broken_on_purpose_are_there():
+    for m in MUTATIONS:
+        assert (ROOT / m.path).read_text().count(m.old) == 1, m.what
 
 
 def test_one_file_per_objective_of_at_most_120_lines():

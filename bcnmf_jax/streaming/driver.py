@@ -132,17 +132,8 @@ def stream(
     if solver is None and mode == "online":
         solver = MU(inner_steps=3)
     check_streamed(solver)
-    if mode not in ("exact", "online"):
-        raise ValueError(f"mode must be 'exact' or 'online', found {mode!r}")
     check_checkpoint(checkpoint, every)
-    if (rank is None) == (blocks is None):
-        raise ValueError("give either rank= (with key=) or blocks=")
-    if key is None and (blocks is None or mode == "online"):
-        raise ValueError("key= is needed: jax.random.key(0), for instance")
-    if mode == "online" and solver is not None and solver.extrapolation:
-        raise ValueError(
-            "mode='online' needs a solver with extrapolation=0: its steps are no descent"
-        )
+    _check_start(rank, blocks, key, mode, solver)
     if rank is not None:
         rank = check_integer(rank, "rank")
     known = summarize(data, chunk_rows=chunk_rows)
@@ -155,12 +146,8 @@ def stream(
         online = _online(objective, sets, decay, updates_per_epoch, start_rows, key)
     run = Streamer(objective, sets, solver, stop, online)
     on_progress = (lambda _: None) if on_progress is None else on_progress
-    keeper = Keeper(
-        run,
-        checkpoint,
-        every,
-        {"rank": str(rank), "key": short_text(key), "start": short_text(blocks)},
-    )
+    about = {"rank": str(rank), "key": short_text(key), "start": short_text(blocks)}
+    keeper = Keeper(run, checkpoint, every, about)
     state = keeper.load(_width(blocks) if rank is None else objective.extra + rank)
     if state is None and blocks is not None:
         state = _given(run, known, blocks, unit)
@@ -178,6 +165,20 @@ def stream(
     if checkpoint is not None and blocks is None and objective.frozen_objective is not None:
         Path(f"{checkpoint}.background").unlink(missing_ok=True)
     return restored(objective, run.finish(state), unit)
+
+
+def _check_start(rank: Any, blocks: Any, key: Any, mode: str, solver: Any) -> None:
+    """Raise ValueError for arguments that leave open where a fit starts, or contradict."""
+    if mode not in ("exact", "online"):
+        raise ValueError(f"mode must be 'exact' or 'online', found {mode!r}")
+    if (rank is None) == (blocks is None):
+        raise ValueError("give either rank= (with key=) or blocks=")
+    if key is None and (blocks is None or mode == "online"):
+        raise ValueError("key= is needed: jax.random.key(0), for instance")
+    if mode == "online" and solver is not None and solver.extrapolation:
+        raise ValueError(
+            "mode='online' needs a solver with extrapolation=0: its steps are no descent"
+        )
 
 
 def check_streamed(solver: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -106,19 +107,12 @@ def select(
     widths = [k for k in background_ranks if k < most]
     if not widths:
         raise ValueError(f"background_ranks must hold a number below {most}: {background_ranks}")
-    rounds, table, nets = 1 + len(objectives) * len(alphas), [], []
-
-    def over_splits(first: int, work: Callable[[int], Any]) -> list:
-        found = []
-        for s in range(splits):
-            found.append(work(s))
-            on_progress((first * splits + s + 1) / (rounds * splits))
-        return found
-
+    table, nets, kinds = [], [], [(o, a) for o in objectives for a in alphas]
+    over_splits = partial(_over_splits, splits, 1 + len(kinds), on_progress)
     crossed = np.stack(over_splits(0, lambda s: work.crossed(s, widths)))
     count = rule.background_rank(widths, crossed)
     frozen = [work.frozen(s, count) for s in range(splits)]
-    for i, (objective, alpha) in enumerate((o, a) for o in objectives for a in alphas):
+    for i, (objective, alpha) in enumerate(kinds):
         asked = objective, alpha, max(ranks)
         found = over_splits(i + 1, lambda s, asked=asked: work.candidate(s, *asked, frozen[s]))
         mine, gains = _rows(objective, alpha, ranks, found, ratio)
@@ -133,6 +127,18 @@ def select(
         outcome, (reason,), taken["objective"], taken["alpha"], taken["n_components"], count,
         tuple(table), tuple(background),
     )  # fmt: skip
+
+
+def _over_splits(
+    splits: int, rounds: int, on_progress: Callable[[float], Any], round: int,
+    work: Callable[[int], Any],
+) -> list:  # fmt: skip
+    """Work on every split, one of several rounds of the whole."""
+    found = []
+    for split in range(splits):
+        found.append(work(split))
+        on_progress((round * splits + split + 1) / (rounds * splits))
+    return found
 
 
 def _rows(
