@@ -1,4 +1,5 @@
-"""Methods to compare with: PCA, contrastive PCA, generalised contrastive PCA and NMF.
+"""Methods to compare with: PCA, contrastive PCA, generalised contrastive PCA and NMF; imports `data`
+alone.
 
 All share one signature, ``name(target, background, rank, *, random_state=0, ...) -> Baseline``.
 """

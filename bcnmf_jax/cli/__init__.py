@@ -1,4 +1,7 @@
-"""The command ``bcnmf``. This module imports nothing that an installation may lack."""
+"""The command ``bcnmf``, a file for each subcommand; imports every other room.
+
+This module imports nothing that an installation may lack.
+"""
 
 import sys
 

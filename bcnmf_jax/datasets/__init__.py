@@ -1,4 +1,5 @@
-"""Data sets, each behind one function that returns a :class:`Dataset`.
+"""Data sets, each behind one function that returns a :class:`Dataset`, and the files that they are
+read from; imports `data` and `storage`.
 
 Simulated or built from what scikit-learn ships, so nothing to download: :func:`beta_simulation`,
 :func:`family_simulation`, :func:`digits_on_photos`. From files in the folder named by the

@@ -1,4 +1,4 @@
-"""Scores of fitted codes and components: the protocol by which all methods are compared.
+"""Scores of fitted codes and components, by which all methods are compared; imports `data` alone.
 
 Nothing here picks the better of two readouts, and labels choose no setting. scikit-learn is
 imported where it is used, so that importing the package stays light.

@@ -1,4 +1,4 @@
-"""Objectives, one file per method."""
+"""Objectives, one file per method, as lists of terms; imports `model` and what is below it."""
 
 from bcnmf_jax.objectives.background_first import BackgroundFirst
 from bcnmf_jax.objectives.combined import CombinedBasis

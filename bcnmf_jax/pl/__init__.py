@@ -1,4 +1,7 @@
-"""Plots of what `bcnmf_jax.tl` found, with matplotlib; each returns its axes."""
+"""Plots of what `bcnmf_jax.tl` found, with matplotlib; imports `tl` and what is below it.
+
+Each returns its axes.
+"""
 
 from bcnmf_jax.pl.embedding import embedding
 from bcnmf_jax.pl.enrichment import enrichment

@@ -1,4 +1,5 @@
-"""One self-contained page per run: what was fitted, and whether to trust it."""
+"""The folder of a run, and one page of what was fitted and whether to trust it; imports `pl` and
+what is below it."""
 
 from bcnmf_jax.report.page import write
 

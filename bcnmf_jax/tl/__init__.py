@@ -1,4 +1,5 @@
-"""Tools for AnnData, after the manner of scverse: ``bj.tl.bcnmf(adata, ...)``.
+"""Tools for AnnData, after the manner of scverse (``bj.tl.bcnmf(adata, ...)``); imports `estimator`
+and what is below it.
 
 Each takes an AnnData first and writes into it or returns a table; `bcnmf_jax.pl` draws.
 """
