@@ -1,5 +1,5 @@
-"""Methods to compare with: PCA, contrastive PCA, generalised contrastive PCA and NMF; imports `data`
-alone.
+"""Methods to compare with: PCA, contrastive PCA, generalised contrastive PCA and NMF; imports
+`data` alone.
 
 All share one signature, ``name(target, background, rank, *, random_state=0, ...) -> Baseline``.
 """
