@@ -65,7 +65,7 @@ def test_weights_are_those_of_a_fit_in_memory(x64, holed, name):
     np.testing.assert_allclose(
         bj.streaming.reduced_objective(made, known, f.blocks), value, rtol=1e-6
     )
-    with pytest.raises(ValueError, match="surveyed"):
+    with pytest.raises(ValueError, match="is a summary"):
         bj.streaming.summarize(known, weights)
     with pytest.raises(ValueError, match=r"weights of data\['target'\]"):
         bj.streaming.summarize(sparse(holed), {"target": np.ones(3)})

@@ -1,4 +1,4 @@
-"""What every baseline returns, and the checks of what every baseline takes."""
+"""The result of a baseline, and the checks of its arguments."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -23,7 +23,7 @@ from bcnmf_jax.cli.sweep import sweep
 TRACEBACK = "BCNMF_TRACEBACK"
 """A variable that shows where an error comes from."""
 MISTAKES = (OSError, ValueError, TypeError, KeyError, ImportError, MemoryError, RuntimeError)
-"""What a wrong file or option, and a machine that is too small, can raise."""
+"""Errors of a wrong file or option, and of a machine that is too small."""
 
 app = typer.Typer(
     name="bcnmf",

@@ -29,7 +29,7 @@ SCORES = ("ari_primary", "nmi_primary", "auc", "auc_chance", "auc_logistic")
 
 @dataclass(frozen=True)
 class Setting:
-    """What is the same for all methods, and what is not."""
+    """Settings of a comparison, common and by method."""
 
     n_components: Annotated[
         int, typer.Option(help="Components of every method.", rich_help_panel=MODEL)
@@ -119,7 +119,7 @@ def compared(
 
 
 class Found(NamedTuple):
-    """What a method found: codes (n, k), components (k, g), and codes on what the sets share."""
+    """Result of a method: codes (n, k), components (k, g), and codes on shared components."""
 
     name: str
     codes: NDArray

@@ -92,7 +92,7 @@ def arguments(load: Callable[..., Dataset]) -> str:
 
 
 def first_sentence(load: Callable[..., Dataset]) -> str:
-    """What a loader's documentation begins with."""
+    """First sentence of a loader's documentation."""
     text = (inspect.getdoc(load) or "").split("\n\n")[0].replace("\n", " ")
     return text.replace(":func:", "").replace("`", "")
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Size:
-    """What a single fit is given, and may choose."""
+    """Options of a single fit."""
 
     n_components: Annotated[
         str, typer.Option(metavar="K|auto", help="Target components.", rich_help_panel=MODEL)

@@ -71,7 +71,7 @@ class Inputs:
 
 
 def sources(options: DataOptions) -> list[dict[str, str]]:
-    """Where the data come from, with what tells their content.
+    """Sources of the data, with the sha256 of their content.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def _matched(
 
 
 def _scale(asked: str, loss: str, tables: tuple[Table, Table]) -> tuple[str, str]:
-    """What is done with the values, and why."""
+    """Transformation of the values, and its reason."""
     if asked != "auto":
         return asked, f"--scale {asked}"
     if loss != "frobenius":

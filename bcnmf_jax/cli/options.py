@@ -1,4 +1,4 @@
-"""What the commands have in common: options for the data, the model and the run."""
+"""Options that commands share: of the data, the model and the run."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What a single fit and a sweep have in common."""
+    """Options that a single fit and a sweep share."""
 
     objective: Annotated[
         str,
@@ -167,7 +167,7 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where results go, and how they are shown."""
+    """Options of the output."""
 
     out: Annotated[
         Path,

@@ -80,7 +80,7 @@ def carry_out(
 def begun(
     command: str, data: DataOptions, parameters: dict[str, Any], columns: list[str]
 ) -> dict[str, Any]:
-    """What is known of a run before its data are read."""
+    """Record of a run before its data are read."""
     import jax
 
     read = {k: v for k, v in asdict(data).items() if k not in ("file", "background_file")}

@@ -1,4 +1,4 @@
-"""What a fit leaves: tables, how it ended, and a summary of both on stdout."""
+"""Results of a fit: tables, record, and a summary of both on stdout."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def usage_of(model: BCNMF, table: Table) -> pd.DataFrame:
 
 
 def outcome(model: BCNMF) -> dict[str, Any]:
-    """How the fit ended, for config.json."""
+    """Result of the fit, for config.json."""
     selection = model.selection_
     return {
         "result": model.result_,

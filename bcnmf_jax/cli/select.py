@@ -15,7 +15,7 @@ from bcnmf_jax.cli.record import carry_out
 from bcnmf_jax.report.run_folder import read_table, write_table
 
 CRITERIA = ("objective", "alpha", "n_components", "net", "net_se", "stability", "dead_features")
-"""What the summary shows of each candidate."""
+"""Columns of the summary of candidates."""
 
 
 def select(

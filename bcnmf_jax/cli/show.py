@@ -1,4 +1,4 @@
-"""What the user sees: tables, one line for a mistake, one JSON object for a program."""
+"""Output for the user: tables, one line for a mistake, one JSON object for a program."""
 
 from __future__ import annotations
 

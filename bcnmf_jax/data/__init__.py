@@ -1,4 +1,4 @@
-"""What a fit reads: arrays, sparse blocks, files and their checks; imports `storage` alone."""
+"""Data of a fit: arrays, sparse blocks, files and their checks; imports `storage` and `extras`."""
 
 from bcnmf_jax.data.checks import ConstantFeatureWarning, DataWarning, ScaleWarning
 from bcnmf_jax.data.preparation import prepare

@@ -1,4 +1,4 @@
-"""What a user hands over, checked and made `Rows`."""
+"""`prepare`: arrays, checked and made `Rows`."""
 
 from __future__ import annotations
 

@@ -57,17 +57,17 @@ class Summary(NamedTuple):
 
 
 def is_summary(a: Any) -> bool:
-    """Whether a node of the data has been surveyed, where a walk over them stops."""
+    """Whether a node of the data is a summary, where a walk over them stops."""
     return isinstance(a, Summary)
 
 
 def sources(known: PyTree) -> PyTree:
-    """The sources of what has been surveyed."""
+    """The sources of summaries."""
     return jax.tree.map(lambda k: k.source, known, is_leaf=is_summary)
 
 
 def stack(parts: Sequence[Summary]) -> Summary:
-    """What is known of several sources one below the other."""
+    """Summary of several sources one below the other."""
     if len(parts) == 1:
         return parts[0]
     source, weights = Stacked([p.source for p in parts]), None
@@ -114,7 +114,7 @@ def summarize(
     chunk_rows: int = CHUNK_ROWS,
     constant: bool = False,
 ) -> dict[str, Any]:
-    """Read sources once: check their values and sum them; what has been surveyed stays as it is.
+    """Read sources once: check their values and sum them; a summary stays as it is.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def summarize(
 
 
 def _weights(weights: Any, path: Sequence[Any]) -> Any:
-    """What stands at the path of a data set, if anything."""
+    """Weights at the path of a data set, if any."""
     for i, part in enumerate(path):
         if weights is None:
             return None
@@ -176,7 +176,7 @@ def _weights(weights: Any, path: Sequence[Any]) -> Any:
 def _survey(source: Any, name: str, weights: Any, most: int, constant: bool) -> Summary:
     if is_summary(source):
         if weights is not None:
-            raise ValueError(f"{name} has been surveyed: its weights are in it already")
+            raise ValueError(f"{name} is a summary: its weights are in it already")
         return source
     if hasattr(source, "tocsr") or not all(hasattr(source, a) for a in ("shape", "dtype")):
         raise TypeError(

@@ -36,7 +36,7 @@ def check_matrices(sets: tuple[Any, Any]) -> None:
 def annotation(
     sets: tuple[Any, Any], own: ArrayLike | None, other: ArrayLike | None, name: str
 ) -> tuple[NDArray, NDArray] | None:
-    """What is noted of every row of both sets (their groups, their batch) as text; None where
+    """Annotation of every row of both sets (their groups, their batch) as text; None where
     nothing is.
 
     Raises

@@ -1,4 +1,4 @@
-"""What every data set function returns, and the one normalisation of counts used throughout."""
+"""The class of all data sets, and the one normalisation of counts used throughout."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

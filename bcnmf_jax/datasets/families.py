@@ -13,7 +13,7 @@ BETA, FAINT = 8.0, 0.15
 
 @dataclass(frozen=True)
 class Family:
-    """What is changed.
+    """A family: what it changes of the plain simulation.
 
     Attributes
     ----------

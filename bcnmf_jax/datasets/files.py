@@ -17,7 +17,7 @@ VARIABLE = "BCNMF_DATA"
 
 @dataclass(frozen=True)
 class Source:
-    """Where one file comes from.
+    """Source of one file.
 
     Attributes
     ----------

@@ -20,10 +20,10 @@ from bcnmf_jax.inference.selection.select import RANKS
 from bcnmf_jax.model.loss import AbstractLoss
 
 OBJECTIVES, STREAMED = ("sequential",), ("background_first",)
-"""What an objective on "auto" is chosen from, in order of preference: of data in memory, and of
+"""Objectives that "auto" chooses from, in order of preference: of data in memory, and of
 those that are read chunk by chunk (recorded choices are of these)."""
 ALPHAS = {"contrastive": (0.5, 1.0, 1.5, 2.0), "shared_target": (0.0, 1.0)}
-"""What a contrast on "auto" is chosen from; of the objectives that freeze a basis it is 0: a
+"""Contrasts that "auto" chooses from; of the objectives that freeze a basis it is 0: a
 contrast there only harms where the background holds some of the target's programs."""
 SAMPLED, PIECE = 4000, 32
 """Rows of sparse matrices and sources that a choice is made on, and those read at once of them."""

@@ -267,7 +267,7 @@ def fit_watched(
     background_groups: Any,
     callbacks: Callbacks,
 ) -> None:
-    """What `BCNMF.fit` does, with somebody who watches."""
+    """`BCNMF.fit` with callbacks."""
     check_parameters(model)
     given = read_fit(model, X, y, background, sample_weight, groups, background_groups)
     key = jax.random.key(model._seed())

@@ -1,4 +1,4 @@
-"""What a fitted model says of samples, and how it is saved."""
+"""Methods of a fitted model: codes, scores, saving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `BCNMF` is given, checked: target, background, weights, missing values."""
+"""Checks of the arguments of `BCNMF.fit`: target, background, weights, missing values."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def stacked(background: Any) -> Any:
 
 
 def sets(given: dict[str, Any], *, new: bool = False) -> Sets:
-    """What was read, ready to be fitted (or, ``new``, to be read under a basis).
+    """Checked data, ready to be fitted (or, ``new``, to be read under a basis).
 
     NaN, which pass only under ``missing="mask"``, become a mask.
 
@@ -201,7 +201,7 @@ def _as_wide(model: Any, a: Any, name: str) -> Any:
 
 
 def _differ(wanted: list, columns: list) -> str:
-    """How two lists of names differ, with the first few of them."""
+    """Difference of two lists of names in words, with the first few of them."""
     said = []
     for word, some, others in (("it lacks", wanted, columns), ("X lacks", columns, wanted)):
         known = set(others)

@@ -39,12 +39,12 @@ FORMAT = 1
 PACKAGE = "bcnmf_jax"
 ENTRIES = DOCUMENT, ARRAYS = "model.json", "model.safetensors"
 RUN_MODEL = "model"
-"""Where the folder of a run has its model."""
+"""Folder of the model within that of a run."""
 LOSSES = {kind.__name__: kind for kind in (Frobenius, KL, Beta, NegativeBinomial)}
 
 
 class Stored(NamedTuple):
-    """What a folder holds: the name of a class, its parameters and its fitted attributes."""
+    """Content of a folder: the name of a class, its parameters and its fitted attributes."""
 
     kind: str
     version: str
@@ -83,7 +83,7 @@ def write(folder: str | Path, stored: Stored) -> None:
 
 
 def read(folder: str | Path) -> Stored:
-    """What `write` wrote.
+    """Content of a folder that `write` wrote.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How far a reconstruction has moved, from products of the blocks' small Gram matrices."""
+"""Relative change of a reconstruction, from products of the blocks' small Gram matrices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bcnmf_jax.model.terms import Term, get
 
 
 def moves(term: Term, old: Blocks, new: Blocks) -> tuple[Array, Array, Array]:
-    """What these rows contribute to the change of a reconstruction, each counted with its weight;
+    """Sums of rows for the change of a reconstruction, each counted with its weight;
     adds over rows."""
     h0, h1 = (term.code_map(get(b, term.codes)) for b in (old, new))
     dh, v = h1 - h0, term.rows.weights

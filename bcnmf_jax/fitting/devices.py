@@ -186,6 +186,6 @@ def fetch_blocks(terms: Iterable[Term], blocks: dict) -> dict:
 
 
 def collect(terms: Iterable[Term], found: Any) -> Any:
-    """What this process holds of a fit over devices, with the codes of its own rows."""
+    """Part of a fit over devices that this process holds, with the codes of its own rows."""
     blocks = fetch_blocks(terms, found.blocks)
     return eqx.tree_at(lambda f: f.blocks, jax.tree.map(fetch, found), blocks)

@@ -1,4 +1,4 @@
-"""What every fit says about itself: explained variance, dead features and components, collapse."""
+"""Diagnostics of a fit: explained variance, dead features and components, collapse."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def null_misfit(term: Term, columns: Array | None = None) -> Array:
 
 
 def summarise(group: list[Term], codes: Array, basis: PyTree) -> dict[str, Any]:
-    """What the rows of the target contribute to its diagnostics beside misfits, by chunks.
+    """Sums over the rows of the target for its diagnostics beside misfits, by chunks.
 
     It adds over rows.
 

@@ -153,7 +153,7 @@ def block_costs(
     weights: dict | None = None,
     mask: dict | None = None,
 ) -> dict[str, Any]:
-    """What each block minimises at these blocks: codes their own misfit, the basis the signed sum.
+    """Cost of each block: of codes their own misfit, of the basis the weighted sum.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from bcnmf_jax.model.objective import Blocks
 
 
 class RESULTS(eqx.Enumeration):
-    """How a fit ended."""
+    """Result of a fit."""
 
     converged = "converged"
     max_steps = "max_steps: the blocks still move; raise max_steps or tol"

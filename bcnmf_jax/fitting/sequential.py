@@ -36,7 +36,7 @@ from bcnmf_jax.solvers.solver import AbstractSolver
 
 SETTLED = Stop(tol=1e-4, max_steps=100)
 BEGUN = Stop(tol=1e-3, max_steps=30)
-"""How well codes are settled where a residual is taken."""
+"""Of the codes whose residual is taken."""
 ROUNDS = 10
 """Rounds of subspace iteration."""
 TRIED = Stop(tol=0.0, max_steps=10)
@@ -88,7 +88,7 @@ def next_start(
     solver: AbstractSolver,
     starts: int,
 ) -> Blocks:
-    """What the component beyond the ``known`` rows starts from: of some rows along the residual the
+    """Start of the component beyond the ``known`` rows: of some rows along the residual the
     one of lowest cost after `TRIED`, and codes."""
     # A row that is about to be found stands before those that are known; of 0, it has no codes.
     known = jnp.concatenate([jnp.zeros_like(known[:1]), known])

@@ -1,4 +1,4 @@
-"""How far a basis is from a stationary point of the reduced objective."""
+"""Distance of a basis from a stationary point of the reduced objective."""
 
 from __future__ import annotations
 

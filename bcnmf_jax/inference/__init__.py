@@ -1,4 +1,4 @@
-"""What may be concluded from fits: choices, tests, intervals, consensus; imports `streaming` and
+"""Conclusions from fits: choices, tests, intervals, consensus; imports `streaming` and
 what is below it."""
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Who stands in the target and who in the background: as observed, and with places exchanged."""
+"""Arrangements of samples as target and background: as observed, and with places exchanged."""
 
 from __future__ import annotations
 

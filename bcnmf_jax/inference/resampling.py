@@ -15,7 +15,7 @@ from bcnmf_jax.model.objective import Data
 
 
 def draws(names: list[NDArray], count: int, rng: np.random.Generator) -> list[NDArray]:
-    """How often each row is drawn: for every data set of as many ``names`` of groups, an array
+    """Times that each row is drawn: for every data set of as many ``names`` of groups, an array
     ``(count, rows)``. Groups are drawn with replacement among those of the same data sets."""
     groups, index = np.unique(np.concatenate(names), return_inverse=True)
     parts = np.split(index, np.cumsum([len(n) for n in names])[:-1])

@@ -1,4 +1,4 @@
-"""What is minimised: gradient parts, losses, penalties, terms and the abstract objective; imports
+"""The model: gradient parts, losses, penalties, terms and the abstract objective; imports
 `data` and what is below it."""
 
 from bcnmf_jax.model.gradient_parts import GradientParts

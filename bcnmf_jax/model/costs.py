@@ -60,7 +60,7 @@ def assemble(objective: AbstractObjective, terms: list[Term], values: list, bloc
 
 
 def basis_cost(objective: AbstractObjective, terms: list, values: list, basis: PyTree) -> Array:
-    """What the basis minimises: the signed sum of the misfits, and its penalties."""
+    """Cost of the basis: the weighted sum of the misfits, and its penalties."""
     paid = sum(jnp.asarray(t.weight, v.dtype) * v for t, v in zip(terms, values, strict=True))
     return paid + objective.basis_penalty(basis)[0]
 
@@ -68,6 +68,6 @@ def basis_cost(objective: AbstractObjective, terms: list, values: list, basis: P
 def costs(
     objective: AbstractObjective, data: Data, blocks: Blocks, *, misfits: Callable = misfits
 ) -> dict[str, Any]:
-    """What each block minimises: codes their own misfit, the basis the signed sum."""
+    """Cost of each block: of codes their own misfit, of the basis the weighted sum."""
     terms = objective.terms(data)
     return assemble(objective, terms, misfits(terms, blocks), blocks)

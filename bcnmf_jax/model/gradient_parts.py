@@ -1,4 +1,4 @@
-"""The one idea: a gradient kept as two nonnegative halves."""
+"""Gradients in two nonnegative parts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from jaxtyping import Array
 
 
 class GradientParts(eqx.Module):
-    """A gradient ``positive - negative`` whose halves are nonnegative.
+    """A gradient ``positive - negative`` whose parts are nonnegative.
 
-    Splits add, and scale; multiplying by a negative number swaps the halves. A contrast is such a
+    They add, and scale; multiplying by a negative number swaps the parts. A contrast is such a
     multiplication: the background's misfit enters the basis with weight ``-a``, so what would pull
     the basis towards the background pushes it away.
 
     Attributes
     ----------
     positive, negative : Array
-        The halves, of shapes that broadcast to the shape of the block (a half that is constant
+        The parts, of shapes that broadcast to the shape of the block (a part that is constant
         over features is kept as one column).
     """
 
@@ -43,8 +43,8 @@ class GradientParts(eqx.Module):
     def ratio(self) -> Array:
         """``negative / positive``, the factor of a multiplicative update.
 
-        Where both halves vanish nothing pulls and the factor is 1. It is bounded by the inverse
-        machine epsilon: a half that underflows must not write an infinity.
+        Where both parts vanish nothing pulls and the factor is 1. It is bounded by the inverse
+        machine epsilon: a part that underflows must not write an infinity.
         """
         tiny, bound = jnp.finfo(self.positive.dtype).tiny, 1 / jnp.finfo(self.positive.dtype).eps
         return jnp.minimum((self.negative + tiny) / (self.positive + tiny), bound)

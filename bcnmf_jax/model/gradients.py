@@ -39,7 +39,7 @@ def basis_exponent(objective: AbstractObjective, terms: list[Term]) -> Any:
 def code_gradient(
     objective: AbstractObjective, group: list[Term], chunk: list[Rows], basis: PyTree
 ):
-    """Function from the codes of a chunk to their split gradient: misfits and penalties."""
+    """Function from the codes of a chunk to their gradient in parts: misfits and penalties."""
     parts = [t.code_gradient(rows, basis) for t, rows in zip(group, chunk, strict=True)]
     keep = chunk[0].valid
 
@@ -53,7 +53,7 @@ def code_gradient(
 
 
 def basis_gradient(objective: AbstractObjective, terms: list[Term], stats: list, basis: PyTree):
-    """GradientParts gradient of every array of the basis from the summed stats of every term."""
+    """Gradient, in parts, of every array of the basis from the summed statistics of every term."""
     parts = [t.basis_gradient(s, basis) for t, s in zip(terms, stats, strict=True)]
     penalty = objective.basis_penalty(basis)[1]
     if penalty is not None:
@@ -80,14 +80,14 @@ def visit_rows(group: list[Term], codes: Array, basis: PyTree, update, chunk: in
     Parameters
     ----------
     update : callable
-        ``update(rows, codes) -> codes, out``: the codes at which the stats are taken, and what to
-        return for these rows.
+        ``update(rows, codes) -> codes, out``: the codes at which the statistics are taken, and
+        the result for these rows.
 
     Returns
     -------
     out : Array (n, ...)
     stats : list
-        Per term, the contribution of all rows to the basis' split gradient.
+        Per term, the contribution of all rows to the basis' gradient in parts.
     """
 
     def visit(total, piece):
@@ -108,7 +108,7 @@ def visit_rows(group: list[Term], codes: Array, basis: PyTree, update, chunk: in
 
 
 def block_gradient(objective: AbstractObjective, data: Data, blocks: Blocks, path: Path) -> Any:
-    """GradientParts gradient of one block with respect to its own cost.
+    """Gradient, in parts, of one block with respect to its own cost.
 
     Parameters
     ----------

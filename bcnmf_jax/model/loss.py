@@ -60,7 +60,7 @@ class AbstractLoss(eqx.Module):
         """Highest and lowest power ``(p, q)`` of ``u = new / old`` in the cost's majoriser.
 
         A multiplicative update with exponent ``1 / (p - q)`` does not raise the cost (Fevotte &
-        Idier 2011 for beta-divergences; the swapped halves of a contrast are linear in ``u``, which
+        Idier 2011 for beta-divergences; the swapped parts of a contrast are linear in ``u``, which
         lies between the two). Power 0 stands for the logarithm.
         """
 
@@ -75,7 +75,7 @@ class AbstractLoss(eqx.Module):
     def code_gradient(
         self, x: Array, w: Array, weights: Array | None = None
     ) -> Callable[[Array], GradientParts]:
-        """Function from codes ``h`` to their split gradient; what does not depend on ``h`` is
+        """Function from codes ``h`` to their gradient in parts; what does not depend on ``h`` is
         computed here, once."""
 
         def at(h: Array) -> GradientParts:
@@ -85,16 +85,16 @@ class AbstractLoss(eqx.Module):
         return at
 
     def statistics(self, x: Array, h: Array, w: Array, weights: Array | None = None) -> Any:
-        """What these rows contribute to the basis' split gradient; a pytree that adds over rows."""
+        """Sufficient statistics of rows for the gradient of the basis; they add over rows."""
         s = self.gradient_parts(x, self.mean(h, w))
         return GradientParts(h.T @ weigh(s.positive, weights), h.T @ weigh(s.negative, weights))
 
     def basis_gradient(self, stats: Any, w: Array) -> GradientParts:
-        """GradientParts gradient of the basis from the summed ``stats``."""
+        """Gradient, in parts, of the basis from the summed ``stats``."""
         return stats
 
     def to_memory(self, stats: Any, w: Array, powers: tuple[Any, Any]) -> Any:
-        """The stats as they hold for other bases than ``w``, at which they were taken.
+        """The statistics as they hold for other bases than ``w``, at which they were taken.
 
         They are coefficients of a majoriser ``pos u**p - neg u**q`` of ``u = new / w``; what is
         kept are those of the powers of the new basis itself.
@@ -105,12 +105,12 @@ class AbstractLoss(eqx.Module):
         )
 
     def from_memory(self, kept: Any, w: Array, powers: tuple[Any, Any]) -> Any:
-        """The stats at the basis ``w``, from what `to_memory` gave."""
+        """The statistics at the basis ``w``, from what `to_memory` gave."""
         p, q = powers
         return GradientParts(kept.positive * power_of(w, p - 1), kept.negative * power_of(w, q - 1))
 
     def rescale(self, kept: Any, d: Array, powers: tuple[Any, Any]) -> Any:
-        """What `to_memory` gives for codes ``h * d`` and the basis ``w / d``, for ``d (k,)``."""
+        """Result of `to_memory` for codes ``h * d`` and the basis ``w / d``, for ``d (k,)``."""
         p, q = (power_of(d[:, None], power) for power in powers)
         return GradientParts(kept.positive * p, kept.negative * q)
 

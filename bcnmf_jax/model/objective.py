@@ -1,4 +1,4 @@
-"""What an objective is: a list of terms; and what follows from that list."""
+"""The abstract objective: a list of terms."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ Blocks = dict[str, Any]
 class AbstractObjective(eqx.Module):
     """A factorisation method.
 
-    ``terms`` is the method. From it derive the costs, the split gradients, and with them every
+    ``terms`` is the method. From it derive the costs, the gradients, and with them every
     solver. Blocks are a dictionary: ``"basis"``, an array ``(K, g)`` or a dictionary of them, and
     the codes ``(rows, K)`` of each data set under the name of that data set. K counts the rank's
     components first and then ``extra`` shared or frozen ones.
@@ -57,7 +57,7 @@ class AbstractObjective(eqx.Module):
 
     @abstractmethod
     def terms(self, data: Data) -> list[Term]:
-        """The misfits of whatever data sets are present, and who pays for them."""
+        """Misfits of the data sets that are present, with their weights in the basis' cost."""
 
     @property
     def extra(self) -> int:
@@ -84,7 +84,7 @@ class AbstractObjective(eqx.Module):
         return None
 
     def basis_penalty(self, basis: PyTree) -> tuple[Any, Any]:
-        """Value and split gradient of what the basis pays beside misfits (None where nothing)."""
+        """Value, and gradient in parts, of the penalties on the basis (None without any)."""
         mine = [p for p in self.penalties if p.block == "basis"]
         value = sum(p.value(w) for p in mine for w in jax.tree.leaves(basis))
         return value, apply(self.penalties, "basis", basis)

@@ -13,7 +13,7 @@ from bcnmf_jax.model.gradient_parts import GradientParts
 
 
 class AbstractPenalty(eqx.Module):
-    """A cost of one kind of block, paid by that block alone.
+    """A cost of one kind of block, in the cost of that block alone.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class AbstractPenalty(eqx.Module):
 
     @abstractmethod
     def split(self, a: Array) -> GradientParts:
-        """Its split gradient."""
+        """Its gradient in parts."""
 
     @property
     @abstractmethod
@@ -117,7 +117,7 @@ class Overlap(AbstractPenalty):
         return jnp.asarray(self.weight, a.dtype) * jnp.sum(overlaps**2)
 
     def between_split(self, a: Array, b: Array) -> tuple[GradientParts, GradientParts]:
-        """Its split gradients with respect to ``a`` and ``b``."""
+        """Its gradients in parts with respect to ``a`` and ``b``."""
         (u, s), (v, t) = self._rows(a), self._rows(b)
         g = 2 * jnp.asarray(self.weight, a.dtype) * (u @ v.T)
         return self._back(g @ v, u, s), self._back(g.T @ u, v, t)
@@ -156,7 +156,7 @@ class Overlap(AbstractPenalty):
 
 
 def apply(penalties: tuple[AbstractPenalty, ...], block: str, a: Any) -> Any:
-    """Sum of the split gradients of the penalties of a block, or None where there are none."""
+    """Sum of the gradients of the penalties of a block, or None where there are none."""
     mine = [p for p in penalties if p.block == block]
     if not mine:
         return None

@@ -110,7 +110,7 @@ def _times(x: Any, factor: float) -> Any:
 
 
 def scaled_sources(objective: AbstractObjective, known: dict) -> tuple[dict, float]:
-    """What was surveyed over its unit, and the unit, as `scaled` has them of data in memory."""
+    """Summaries over their unit, and the unit, as `scaled` has them of data in memory."""
     first = known["target"] if "target" in known else known["background"]
     leaves = jax.tree.leaves(first, is_leaf=is_summary)
     count = sum(k.shape[0] * k.shape[1] for k in leaves)

@@ -1,4 +1,4 @@
-"""Terms: a misfit of some rows, whose codes explain them, and what the basis pays for it."""
+"""Terms: a misfit of some rows, whose codes explain them, and its weight in the basis' cost."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ class Term(eqx.Module):
         return self.loss.value(rows.x, self.code_map(codes), self.basis_map(basis), rows.weights)
 
     def code_gradient(self, rows: Rows, basis: PyTree) -> Callable[[Array], GradientParts]:
-        """Function from the codes of a chunk to their split gradient.
+        """Function from the codes of a chunk to their gradient in parts.
 
-        A sample's weight counts in what the basis pays and not here: its codes are its own
+        The weight of a sample counts in the cost of the basis and not here: its codes are its own
         problem, also where the weight is 0.
         """
         v = None if by_row(rows.weights) else rows.weights
@@ -72,7 +72,7 @@ class Term(eqx.Module):
         return split
 
     def statistics(self, rows: Rows, codes: Array, basis: PyTree) -> Any:
-        """What a chunk contributes to the basis' split gradient; adds over rows."""
+        """Sufficient statistics of a chunk for the gradient of the basis; they add over rows."""
         return self.loss.statistics(
             rows.x, self.code_map(codes), self.basis_map(basis), rows.weights
         )
@@ -85,7 +85,7 @@ class Term(eqx.Module):
         return reads @ self.loss.code_gram(w) @ reads.T
 
     def basis_gram(self, stats: Any, width: int) -> Array:
-        """Matrix ``(K, K)`` of the quadratic in the basis, without the sign of what it pays."""
+        """Matrix ``(K, K)`` of the quadratic in the basis, without the weight of the term."""
         assert isinstance(self.loss, AbstractQuadraticLoss)
         gram = self.loss.basis_gram(stats)
         mixes = self.basis_map(jnp.eye(width, dtype=gram.dtype))
@@ -93,8 +93,8 @@ class Term(eqx.Module):
 
     @property
     def powers(self) -> tuple[Any, Any]:
-        """Powers by which stats are remembered: the halves of what the basis is paid for are those
-        of a tangent, which is linear."""
+        """Powers by which statistics are remembered: the parts of a term of negative weight are
+        those of a tangent, which is linear."""
         repelled = jnp.asarray(self.weight) < 0
         # A power of 1 stays a number: then a sum that is not as wide as the basis stays one, too.
         known = lambda p: isinstance(p, int) and p == 1  # noqa: E731
@@ -102,15 +102,15 @@ class Term(eqx.Module):
         return p, q
 
     def to_memory(self, stats: Any, basis: PyTree) -> Any:
-        """The stats as they hold for other bases; adds over rows."""
+        """The statistics as they hold for other bases; adds over rows."""
         return self.loss.to_memory(stats, self.basis_map(basis), self.powers)
 
     def from_memory(self, kept: Any, basis: PyTree) -> Any:
-        """The stats at a basis, from what was remembered at others."""
+        """The statistics at a basis, from what was remembered at others."""
         return self.loss.from_memory(kept, self.basis_map(basis), self.powers)
 
     def rescale(self, kept: Any, d: Array) -> Any:
-        """What is remembered after the scale ``d (K,)`` has moved from the basis to the codes.
+        """Remembered statistics after the scale ``d (K,)`` has moved from the basis to the codes.
 
         Exact where ``code_map`` selects components; elsewhere each mapped column moves by the mean
         of its components.
@@ -119,11 +119,11 @@ class Term(eqx.Module):
         return self.loss.rescale(kept, d[0], self.powers)
 
     def basis_gradient(self, stats: Any, basis: PyTree) -> PyTree:
-        """GradientParts gradient of every array of the basis, times what the basis pays."""
+        """Gradient, in parts, of every array of the basis, times the weight of the term."""
         w, back = jax.vjp(self.basis_map, basis)
         s = jnp.asarray(self.weight, w.dtype) * self.loss.basis_gradient(stats, w)
-        halves = (back(jnp.broadcast_to(a, w.shape))[0] for a in (s.positive, s.negative))
-        return jax.tree.map(GradientParts, *halves)
+        parts = (back(jnp.broadcast_to(a, w.shape))[0] for a in (s.positive, s.negative))
+        return jax.tree.map(GradientParts, *parts)
 
 
 def get(blocks: PyTree, path: Path) -> Any:

@@ -32,7 +32,7 @@ def check_alpha(alpha: Number) -> None:
 
 
 def per_background(alpha, data) -> list[Array]:
-    """What the basis is repelled by per background: ``a = alpha n / m``, with one alpha for each
+    """Weight of each background's misfit, ``a = alpha n / m``, with one alpha for each
     background or one for all. 0 where no target is present (codes do not depend on it)."""
     rows = [r for _, r in backgrounds(data)]
     if "target" not in data or not rows:

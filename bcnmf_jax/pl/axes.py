@@ -51,7 +51,7 @@ def panels(ax: Any, count: int, columns: int, width: float, height: float) -> np
 
 
 def finish(found: Any, show: bool) -> Any:
-    """What a plot returns, shown before where asked for."""
+    """The axes of a plot, shown first where asked for."""
     if show:
         require("matplotlib.pyplot", "bio").show()
     return found

@@ -1,4 +1,4 @@
-"""What a range of contrasts, or of numbers of programs, does to a fit."""
+"""Plots of fits over a range of contrasts, or of numbers of programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run folder holds, read once and checked: the input of every part of the page."""
+"""Content of a run folder, read once and checked: the input of every part of the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bcnmf_jax.storage.folders import as_one
 
 SETS = ("target", "background")
 SHARED = "background"
-"""How the names of components begin that target and background share."""
+"""First letters of the names of components that target and background share."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def scaled(values: NDArray, top: float, bottom: float = 0.0) -> NDArray:
 
 
 def samples(fitted: Fitted) -> dict[str, Any]:
-    """What the page's script draws: coordinates, names, columns and usage, ready for JSON.
+    """Data of the page's script: coordinates, names, columns and usage, ready for JSON.
 
     Coordinates and shares are 16-bit integers in base64, ``low`` and ``high`` what 0 and 65535
     stand for.

@@ -17,7 +17,7 @@ PATH = {
 
 
 def path_charts(run: Run) -> list[Chart]:
-    """What changes with alpha, a line for each number of components: medians over restarts.
+    """Medians over restarts against alpha, a line for each number of components.
 
     Where more than half of the restarts failed, the point is a cross.
     """
@@ -56,7 +56,7 @@ def selection_chart(run: Run) -> Chart | None:
 
 
 def restarts_chart(run: Run) -> Chart | None:
-    """How far the reduced objectives of the starts lie above the best one's, as a share of it."""
+    """Reduced objectives of the starts above the best one, as a share of it."""
     table = run.tables.get("restarts")
     if table is None or len(table) < 2 or not table["value"].notna().any():
         return None

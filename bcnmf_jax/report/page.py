@@ -20,7 +20,7 @@ from bcnmf_jax.storage.files import write_bytes
 
 NUMBERS = {"target": "target samples", "background": "background samples"}
 UNKNOWN = {"line": None, "scale": None, "warnings": [], "features": None}
-"""What config.json may lack and the page names."""
+"""Keys that config.json may lack and the page shows."""
 TABLES = {
     "selection": "Candidates",
     "path": "Fits of the sweep",
@@ -117,7 +117,7 @@ def _summary(run: Run) -> str:
 
 
 def _facts(run: Run) -> list[tuple[str, Any]]:
-    """What was fitted, in the words of the options."""
+    """The fit in the words of the options."""
     config, result = run.config, run.config.get("result") or {}
     asked = config["parameters"]
     found: list[tuple[str, Any]] = []

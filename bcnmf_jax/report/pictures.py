@@ -1,4 +1,4 @@
-"""Where things lie in the page's small pictures; ``pictures.html`` draws them as inline SVG."""
+"""Coordinates of the page's small pictures, which ``pictures.html`` draws as inline SVG."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def box(values: NDArray, high: float) -> Box:
 
 
 def _limits(series: list[Series], height: float) -> tuple[float, float]:
-    """Where the y axis begins and ends: at 0 where the values are not far above it."""
+    """Limits of the y axis, from 0 where the values are not far above it."""
     errors = [np.zeros(len(s.values)) if s.errors is None else s.errors for s in series]
     pairs = list(zip(series, errors, strict=True))
     ends = np.concatenate(

@@ -1,4 +1,4 @@
-"""What the page says about each component: its features, and who uses it."""
+"""The page's section of components: their features, and the samples that use them."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _shares(loadings: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _tested(run: Run) -> dict[str, dict[str, Any]]:
-    """What the enrichment table says of each component, without what is missing."""
+    """Rows of the enrichment table by component, without missing values."""
     table = run.tables.get("enrichment")
     if table is None:
         return {}

@@ -144,7 +144,7 @@ def read_table(
         return None
     try:
         with warnings.catch_warnings():
-            # What a line has beyond the header is an error, not a column to drop.
+            # Values beyond the header are an error, not a column to drop.
             warnings.simplefilter("error", pandas.errors.ParserWarning)
             # A feature may be called NA or nan: only empty fields are missing.
             frame = pandas.read_csv(

@@ -27,12 +27,12 @@ def plain(value: Any) -> Any:
 
 
 def column_name(key: str) -> str:
-    """What usage.tsv calls a column of obs: its own name, but for what the table has anyway."""
+    """Name in usage.tsv of a column of obs: its own, unless the table has it already."""
     return f"obs.{key}" if key in OWN else key
 
 
 def column_names(keys: Sequence[str]) -> list[str]:
-    """What usage.tsv calls columns of obs, none of which may have the name of another column.
+    """Names in usage.tsv of columns of obs, all different.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def fingerprint(path: Path) -> str:
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
-    """What makes two runs the same: command, data by content, parameters and version."""
+    """Identity of a run: command, data by content, parameters and version."""
     sources = [{"role": s["role"], "sha256": s["sha256"]} for s in config["sources"]]
     return plain(
         {key: config[key] for key in ("command", "data", "parameters", "columns")}

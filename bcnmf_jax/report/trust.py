@@ -28,7 +28,7 @@ LIKELY = 0.05
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one piece of evidence says: its level of `LEVELS`, what it is about, and a sentence."""
+    """One piece of evidence: its level of `LEVELS`, its subject, and a sentence."""
 
     level: str
     topic: str
@@ -77,7 +77,7 @@ def _ending(result: dict[str, Any]) -> Verdict:
 
 
 def _described(run: Run, result: dict[str, Any]) -> Iterator[Verdict]:
-    """What the diagnostics say about the description of both sets."""
+    """Evidence from the diagnostics: how well both sets are described."""
     found, asked = result["diagnostics"], run.config["parameters"]
     objective = result.get("objective")
     alone = objective in ("contrastive", "published") and not result["n_background_components"]

@@ -1,4 +1,4 @@
-"""What one step does to the blocks, a file for each solver; imports `model` and what is below."""
+"""One step on the blocks, a file for each solver; imports `model` and what is below it."""
 
 from bcnmf_jax.solvers.alternating import AbstractAlternating
 from bcnmf_jax.solvers.default import default_solver

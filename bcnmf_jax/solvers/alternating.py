@@ -79,7 +79,7 @@ class AbstractAlternating(AbstractSolver):
         splits: PyTree,
         basis: PyTree,
     ) -> PyTree:
-        """The basis, updated, from the stats of all rows and its split gradient."""
+        """The basis, updated, from the statistics of all rows and its gradient in parts."""
 
     def init(self, objective, data, blocks):
         return (blocks["basis"], jnp.zeros((), jnp.int32)) if self.extrapolation else None
@@ -94,7 +94,7 @@ class AbstractAlternating(AbstractSolver):
         return jax.tree.map(move, basis, old)
 
     def after(self, state: PyTree, old: PyTree, new: PyTree, splits: PyTree) -> PyTree:
-        """The state after a step from ``old`` to ``new`` with these split gradients."""
+        """The state after a step from ``old`` to ``new`` with these gradients in parts."""
         if state is None:
             return None
         slopes = jax.tree.map(lambda a, b, s: jnp.sum(s.grad * (b - a)), old, new, splits)
@@ -102,7 +102,7 @@ class AbstractAlternating(AbstractSolver):
         return old, jnp.where(uphill, 0, state[1] + 1)
 
     def codes(self, objective: AbstractObjective, data: Data, blocks: Blocks):
-        """Update all codes; also the list of terms and the stats of each, in the same order."""
+        """Update all codes; also the list of terms, and the statistics of each in that order."""
         terms, stats, basis = [], [], blocks["basis"]
         for path, group in by_codes(objective.terms(data)).items():
 
@@ -124,7 +124,7 @@ class AbstractAlternating(AbstractSolver):
         old: PyTree,
         state: PyTree,
     ) -> tuple[Blocks, PyTree]:
-        """The second half of a step: the basis from the stats of all rows, normalised.
+        """The second half of a step: the basis from the statistics of all rows, normalised.
 
         ``old`` and ``state`` are the basis and the state before the step; ``blocks`` has the basis
         that the stats were taken with.

@@ -2,7 +2,7 @@
 
 The problem of a row is small and convex: Newton's method, whose quadratic model is solved on the
 orthant by coordinate descent and a step on the face that it ends on. How far a row is from its
-optimum is at most its duality gap, which the halves of its gradient give.
+optimum is at most its duality gap, which the parts of its gradient give.
 """
 
 from __future__ import annotations

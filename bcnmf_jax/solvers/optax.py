@@ -16,7 +16,7 @@ from bcnmf_jax.solvers.solver import AbstractSolver
 
 
 class _Positive(eqx.Module):
-    """How a nonnegative block is written as an unconstrained one."""
+    """Parametrisation of a nonnegative block by an unconstrained one."""
 
     kind: str = eqx.field(static=True)
 

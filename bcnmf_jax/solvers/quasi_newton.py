@@ -40,7 +40,7 @@ class Memory(eqx.Module):
         return Memory(self.moves / unit[None], self.bends * unit[None], self.count)
 
     def direction(self, slope: Array, metric: Array, free: Array) -> tuple[Array, Array]:
-        """Where to go, and whether it was learnt from the moves.
+        """Direction of a step, and whether it rests on earlier moves.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class Memory(eqx.Module):
         s, y = (jnp.where(free[None], a, 0) for a in (self.moves, self.bends))
         bend, sy = jnp.sum(metric[None] * y * y, 1), jnp.sum(s * y, 1)
         length = jnp.sum(s * s / jnp.where(metric > 0, metric, 1)[None], 1)
-        # Where the function bends downwards along a move, the move says nothing.
+        # A move along which the function bends downwards is left out.
         filled = jnp.arange(size, dtype=self.count.dtype) < self.count
         good = filled & (sy > 1e-6 * jnp.sqrt(bend * length))
         rho = jnp.where(good, 1 / jnp.where(good, sy, 1), 0)

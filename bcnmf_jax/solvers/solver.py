@@ -24,6 +24,7 @@ class AbstractSolver(eqx.Module):
         basis, and at every look gives the others unit sum, their scale to the codes."""
 
     def progress(self, state: PyTree, change: Array) -> tuple[Array, Array]:
-        """What `Stop.tol` is compared with, given the largest relative change of a reconstruction
-        (here that), and whether no step can help any more (here never)."""
+        """Distance that `Stop.tol` is compared with, and whether no step can help any more.
+
+        Here ``change``, the largest relative change of a reconstruction, and never."""
         return change, jnp.asarray(False)

@@ -29,13 +29,13 @@ SHORTEST = 1e-6
 """Length of a step along the metric below which no step lowers the value."""
 
 
-class Game(eqx.Module):
+class Reduced(eqx.Module):
     """A basis with its codes near their optimum, and what descent needs to know of it.
 
     Attributes
     ----------
     value : scalar
-        Value of the game, without what depends on the data alone.
+        Reduced objective, without what depends on the data alone.
     error : scalar
         Bound of what the value is off by, from the duality gaps of the codes.
     rounding : scalar
@@ -56,9 +56,9 @@ class Game(eqx.Module):
 
 
 class State(eqx.Module):
-    """What `VarPro` carries: where it is, what it has learnt, how far steps went."""
+    """State of `VarPro`: the last point, the memory of its moves, the next step length."""
 
-    game: Game
+    reduced: Reduced
     memory: Memory
     length: Array
     residual: Array
@@ -112,25 +112,25 @@ class VarPro(AbstractSolver):
             )
         flat = ravel_pytree(blocks["basis"])[0]
         none, far = jnp.zeros_like(flat), jnp.asarray(jnp.inf, flat.dtype)
-        game = Game(far, far, jnp.zeros_like(far), none, none)
+        reduced = Reduced(far, far, jnp.zeros_like(far), none, none)
         memory = Memory.empty(self.memory, flat)
-        return State(game, memory, jnp.ones_like(far), far, jnp.asarray(False))
+        return State(reduced, memory, jnp.ones_like(far), far, jnp.asarray(False))
 
     def progress(self, state, change):
         return state.residual, state.stuck
 
     def step(self, objective, data, blocks, state):
-        w, now = ravel_pytree(blocks["basis"])[0], state.game
+        w, now = ravel_pytree(blocks["basis"])[0], state.reduced
         way, learnt, longest = self.aim(blocks["basis"], state)
         length = jnp.minimum(longest, jnp.where(learnt, 1, state.length))
         promise = abs(jnp.sum(now.slope * (w - jnp.maximum(w + length * way, 0))))
-        # Where the codes are not good enough to judge the steps to come, the step is theirs.
+        # Codes that are too rough to judge the next steps are solved further first.
         codes_only = ~(now.error <= 0.2 * GAP * ARMIJO * promise + 2 * now.rounding)
         way = jnp.where(codes_only, 0, way)
-        taken, length, blocks, game = self.search(
+        taken, length, blocks, reduced = self.search(
             objective, data, blocks, now, way, length, promise, codes_only
         )
-        more = state.memory.add(ravel_pytree(blocks["basis"])[0] - w, game.slope - now.slope)
+        more = state.memory.add(ravel_pytree(blocks["basis"])[0] - w, reduced.slope - now.slope)
         moved = taken & ~codes_only
         memory = jax.tree.map(lambda x, y: jnp.where(moved, x, y), more, state.memory)
         memory = eqx.tree_at(lambda m: m.count, memory, jnp.where(taken, memory.count, 0))
@@ -138,16 +138,16 @@ class VarPro(AbstractSolver):
         next_length = jnp.minimum(1, jnp.where(taken, 2 * length, length))
         next_length = jnp.where(codes_only, state.length, jnp.where(learnt, 1, next_length))
         lost = ~taken & ~learnt & (next_length < SHORTEST)
-        ended = jnp.where(codes_only, game.error >= now.error, lost)
+        ended = jnp.where(codes_only, reduced.error >= now.error, lost)
         unflatten = ravel_pytree(blocks["basis"])[1]
-        residual = unrest(blocks["basis"], unflatten(game.positive), unflatten(game.negative))
-        state = State(game, memory, next_length, residual, state.stuck | ended)
+        residual = unrest(blocks["basis"], unflatten(reduced.positive), unflatten(reduced.negative))
+        state = State(reduced, memory, next_length, residual, state.stuck | ended)
         return _unit_rows(objective, blocks, state) if objective.scale_free else (blocks, state)
 
     def aim(self, basis: PyTree, state: State) -> tuple[Array, Array, Array]:
         """A direction, whether it is learnt from the last moves, and the longest step along it."""
-        (w, unflatten), slope = ravel_pytree(basis), state.game.slope
-        metric = _metric(basis, unflatten(state.game.positive))
+        (w, unflatten), slope = ravel_pytree(basis), state.reduced.slope
+        metric = _metric(basis, unflatten(state.reduced.positive))
         free = (slope <= 0) | (w > metric * slope)
         way, learnt = state.memory.direction(slope, metric, free)
         return way, learnt, jnp.minimum(1, self.reach / _relative(unflatten(way), basis))
@@ -164,34 +164,34 @@ class VarPro(AbstractSolver):
             budget = 0.01 * GAP * ARMIJO * jnp.where(codes_only, promise, abs(fall))
             budget = jnp.where(jnp.isfinite(now.error), budget, jnp.inf)
             tried = {**blocks, "basis": unflatten(w + step)}
-            found, game = self.evaluate(objective, data, tried, budget)
-            hidden = jnp.maximum(now.error + game.error - 4 * game.rounding, 0)
-            lower = (now.value - game.value >= ARMIJO * fall) & (hidden <= GAP * ARMIJO * fall)
+            found, reduced = self.evaluate(objective, data, tried, budget)
+            hidden = jnp.maximum(now.error + reduced.error - 4 * reduced.rounding, 0)
+            lower = (now.value - reduced.value >= ARMIJO * fall) & (hidden <= GAP * ARMIJO * fall)
             # Below rounding the mean slope tells what the values cannot.
-            mean = -0.5 * jnp.sum((now.slope + game.slope) * step)
-            lower |= (fall < game.rounding) & (mean >= ARMIJO * fall)
-            taken = (codes_only | (lower & (fall > 0))) & jnp.isfinite(game.value)
-            over = game.value - now.value + fall
+            mean = -0.5 * jnp.sum((now.slope + reduced.slope) * step)
+            lower |= (fall < reduced.rounding) & (mean >= ARMIJO * fall)
+            taken = (codes_only | (lower & (fall > 0))) & jnp.isfinite(reduced.value)
+            over = reduced.value - now.value + fall
             shorter = jnp.clip(0.5 * fall / jnp.where(over > 0, over, jnp.inf), 0.1, 0.5)
-            return jnp.where(taken, t, t * shorter), count + 1, taken, found, game
+            return jnp.where(taken, t, t * shorter), count + 1, taken, found, reduced
 
         start = (length, jnp.zeros((), jnp.int32), jnp.asarray(False), blocks, now)
         again = lambda c: ~c[2] & (c[1] < TRIES)  # noqa: E731
-        length, _, taken, found, game = lax.while_loop(again, attempt, start)
+        length, _, taken, found, reduced = lax.while_loop(again, attempt, start)
         pick = lambda a, b: jnp.where(taken, a, b)  # noqa: E731
-        return taken, length, *jax.tree.map(pick, (found, game), (blocks, now))
+        return taken, length, *jax.tree.map(pick, (found, reduced), (blocks, now))
 
     def evaluate(
         self, objective: AbstractObjective, data: Data, blocks: Blocks, budget: Array
-    ) -> tuple[Blocks, Game]:
+    ) -> tuple[Blocks, Reduced]:
         """Solve the codes of a basis to a gap of the value, and see where it stands."""
         groups, basis = by_codes(objective.terms(data)), blocks["basis"]
         count = sum(get(blocks, path).shape[0] for path in groups)
         zero = jnp.zeros((), budget.dtype)
         value, error, rounding, terms, stats = zero, zero, zero, [], []
         for path, group in groups.items():
-            pays = jnp.asarray(group[0].weight, budget.dtype)
-            each = budget / (count * jnp.maximum(abs(pays), 1))
+            weight = jnp.asarray(group[0].weight, budget.dtype)
+            each = budget / (count * jnp.maximum(abs(weight), 1))
 
             def solve(rows, codes, group=group, each=each):
                 found = settle(objective, group, rows, codes, basis, each)
@@ -200,12 +200,12 @@ class VarPro(AbstractSolver):
             found, sums = visit_rows(group, get(blocks, path), basis, solve, self.chunk)
             blocks = put(blocks, path, found.codes)
             terms, stats = terms + group, stats + sums
-            value += pays * jnp.sum(found.value)
-            error += abs(pays) * jnp.sum(found.gap)
-            rounding += abs(pays) * jnp.sum(found.rounding)
+            value += weight * jnp.sum(found.value)
+            error += abs(weight) * jnp.sum(found.gap)
+            rounding += abs(weight) * jnp.sum(found.rounding)
         value += objective.basis_penalty(basis)[0]
         pos, neg = flat_parts(objective, basis_gradient(objective, terms, stats, basis), basis)
-        return blocks, Game(value, error, rounding, pos, neg)
+        return blocks, Reduced(value, error, rounding, pos, neg)
 
 
 def _metric(basis: PyTree, pos: PyTree) -> Array:
@@ -234,8 +234,10 @@ def _unit_rows(objective: AbstractObjective, blocks: Blocks, state: State) -> tu
     unit = scaled.pop("unit").T
     wide = jax.tree.map(lambda w: jnp.broadcast_to(unit, w.shape), blocks["basis"])
     flat = ravel_pytree(wide)[0]
-    game, memory = state.game, state.memory.rescaled(flat)
-    game = eqx.tree_at(
-        lambda g: (g.positive, g.negative), game, (game.positive * flat, game.negative * flat)
+    reduced, memory = state.reduced, state.memory.rescaled(flat)
+    reduced = eqx.tree_at(
+        lambda g: (g.positive, g.negative),
+        reduced,
+        (reduced.positive * flat, reduced.negative * flat),
     )
-    return scaled, eqx.tree_at(lambda s: (s.game, s.memory), state, (game, memory))
+    return scaled, eqx.tree_at(lambda s: (s.reduced, s.memory), state, (reduced, memory))

@@ -34,7 +34,7 @@ from bcnmf_jax.streaming.streamer import State, Streamer
 
 
 class Progress(NamedTuple):
-    """What a callback is told after every pass.
+    """Progress after a pass.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def stream(
     data : dict
         ``{"target": source, "background": source}``, nested as `prepare` takes it: arrays, memory
         maps, or what ``bcnmf_jax.source`` makes of sparse matrices, AnnData and files. Data that
-        `summarize` has read are not surveyed again; samples have the weights that it was given.
+        `summarize` has read take no other pass; samples have the weights that it was given.
     rank : int
         Number of (target) components, where no blocks are given.
     blocks : dict, optional

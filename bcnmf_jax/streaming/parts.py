@@ -38,7 +38,7 @@ class Whole(Rows):
 
 
 def whole(known: PyTree, dtype: Any) -> Data:
-    """Data of the structure of what was surveyed, without rows."""
+    """Data of the structure of the summaries, without rows."""
 
     def stand_in(k):
         samples = k.shape[0] if k.weights is None else k.weights.sum()

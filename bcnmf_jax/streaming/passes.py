@@ -1,4 +1,4 @@
-"""What a pass over data that are read chunk by chunk computes: the functions of a fit in memory,
+"""Compiled functions of a pass over data that are read chunk by chunk: those of a fit in memory,
 applied to one data set's chunk at a time, and to what the chunks add up to."""
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def learn(
     stats: list,
     memory: tuple[list, list, Any] | None = None,
 ) -> tuple[PyTree, Array, PyTree, list | None]:
-    """The basis from the stats of all chunks.
+    """The basis from the statistics of all chunks.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def columns(part: Part, dtype: Any) -> PyTree:
 
 @eqx.filter_jit
 def tally(objective: AbstractObjective, data: Data, blocks: Blocks, columns: PyTree) -> dict:
-    """What a chunk adds to costs and diagnostics."""
+    """Sums of a chunk for costs and diagnostics."""
     terms = objective.terms(data)
     rows = jax.tree.leaves(data, is_leaf=is_rows)
     share = dict(zip(map(id, rows), jax.tree.leaves(columns), strict=True))

@@ -28,7 +28,7 @@ from bcnmf_jax.streaming.fixed_basis import transform as stream_transform
 from bcnmf_jax.streaming.sequential import fit_sequential as stream_sequential
 
 COMPARED = Stop(tol=1e-4, max_steps=20)
-"""How well codes are settled before streamed restarts are compared."""
+"""Of the codes by which streamed restarts are compared."""
 NO_STEP = Stop(max_steps=0)
 MOST_RATIO = 1e6
 """Ratio of usages from which a component counts as absent from the background."""
@@ -49,7 +49,7 @@ class Restart(NamedTuple):
     steps : int
     result : str
     value : float
-        Of the game; NaN where nothing is compared.
+        Reduced objective; NaN where nothing is compared.
     """
 
     basis: np.ndarray

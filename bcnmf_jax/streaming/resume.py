@@ -1,4 +1,4 @@
-"""Where a streamed fit goes on: its state to a checkpoint and back."""
+"""The state of a streamed fit, to a checkpoint and back."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class State(NamedTuple):
 
 
 class Streamer:
-    """What stays the same during a fit; from one `State` to the next, and to a `Fit`."""
+    """A fit by passes: from one `State` to the next, and to a `Fit`."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Streamer:
         plan = [sets.jobs()] if self.online is None else self.online.plan(sets.reader, s.epoch)
         basis, solver, memory = s.basis, s.solver, s.memory
         size, width = sets.reader.size, jax.tree.leaves(basis)[0].shape[0]
-        # What the codes of a chunk are still to be multiplied by.
+        # Factors by which the codes of a chunk are still to be multiplied.
         late = [np.ones((len(sets.reader.jobs(i)), width), sets.dtype) for i in range(len(s.codes))]
         spent = [np.zeros(len(p.terms)) for p in sets.parts]
         for jobs in plan:

@@ -187,7 +187,7 @@ def _matrices(
 
 
 def _size(a: np.ndarray, loss: str) -> float:
-    """What a modality is divided by, so that all weigh the same."""
+    """Divisor of a modality, so that all weigh the same."""
     return float(a.sum() if loss == "kl" else np.linalg.norm(a))
 
 

@@ -1,4 +1,4 @@
-"""What a fit writes into an AnnData, and reading it back."""
+"""A fit in an AnnData: written, and read back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def own(adata: Any) -> None:
 
 
 SUFFIXES = ("_background", "_umap", "_umap_full")
-"""What follows ``X_`` and the key in further fields of a fit."""
+"""Endings of the names of further fields of a fit, after ``X_`` and the key."""
 
 
 def is_stored(held: Any, key: str) -> bool:

@@ -59,7 +59,7 @@ def _frame(path: Path, separator: str) -> tuple[list[str], Any]:
     if len(lines[1]) == len(names) + 1:
         names = ["", *names]
     with warnings.catch_warnings():
-        # What a line has beyond the names is an error, not a column to drop.
+        # Values beyond the names are an error, not a column to drop.
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         try:
             frame = pandas.read_csv(

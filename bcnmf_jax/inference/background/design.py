@@ -1,4 +1,4 @@
-"""What the design of an experiment lets one tell apart: batches and groups beside the two sets."""
+"""Design of an experiment: batches and groups that coincide with the two sets, or do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check of the background finds."""
+"""Findings of a check of the background."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Check:
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """What there is to do, the worst first."""
+        """Advice, that of the worst finding first."""
         order = sorted(self.rows, key=lambda row: -LEVELS.index(row.level))
         return tuple(row.advice for row in order if row.advice)
 

@@ -1,4 +1,4 @@
-"""What the values of two sets say of each other: scale, depth, features, samples, loss."""
+"""Comparison of the values of two sets: scale, depth, features, samples, loss."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def summary(x: Any) -> Summary:
 
 
 def ratio(a: float, b: float) -> float:
-    """How many times the larger is the smaller, at most `MOST`; 1 where both are 0."""
+    """Ratio of the larger to the smaller, at most `MOST`; 1 where both are 0."""
     low, high = sorted((a, b))
     return min(high / low, MOST) if low > 0 else MOST if high > 0 else 1.0
 

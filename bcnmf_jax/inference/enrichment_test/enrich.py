@@ -154,7 +154,7 @@ def _check(model: Any, sets: tuple[Any, Any], level: str, permutations: Any, row
 
 
 def _stop(model: Any) -> Stop:
-    """That of the model, or where `REFIT` ends earlier, that."""
+    """Stopping rule of the model, or of `REFIT` where that ends earlier."""
     return Stop(max(model.tol, REFIT[0]), min(model.max_iter, REFIT[1]))
 
 
@@ -183,7 +183,7 @@ def _described(model: Any, sets: tuple[Any, Any], names: Any) -> list[dict[str, 
 
 
 def as_observed(basis: NDArray, count: int, answers: list[Answer]) -> list[dict[str, Any]]:
-    """What the refits say of each component of a basis, the first ``count`` of them target
+    """Answers of the refits for each component of a basis, the first ``count`` of them target
     components; the first answer is that of the observed arrangement."""
     from scipy.stats import false_discovery_control
 

@@ -21,7 +21,7 @@ from bcnmf_jax.streaming.restarts import InMemory
 TINY = 1e-3
 """A usage below this share of the other counts as this share: ratios stay finite."""
 READ = Stop(tol=1e-4, max_steps=30)
-"""How well codes of samples are settled under the basis of a refit."""
+"""Of the codes of samples under the basis of a refit."""
 
 
 class Samples(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is exchanged between target and background: groups of rows, or single rows."""
+"""Units that a permutation exchanges between target and background: groups of rows, or rows."""
 
 from __future__ import annotations
 

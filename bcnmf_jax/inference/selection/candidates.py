@@ -32,7 +32,7 @@ STARTS = 2
 """Starts of every fit, of which the one of lowest cost on the training rows is kept."""
 KINDS = ("sequential", "background_first", "shared_target", "contrastive")
 DROPPED = Stop(tol=1e-4, max_steps=2)
-"""Where codes are known and one component less is left."""
+"""Of codes from known ones, where one component less is left."""
 
 
 def make(kind: str, alpha: float, loss: AbstractLoss, background_rank: int) -> AbstractObjective:

@@ -49,7 +49,7 @@ class TooFewError(ValueError):
 
 
 def units(x: NDArray, groups: ArrayLike | None, name: str) -> NDArray:
-    """What every row belongs to: its group, or its duplicates where there are no groups.
+    """Unit of every row: its group, or its duplicates where there are no groups.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def draw(rng: np.random.Generator, rows: NDArray[np.intp], count: int, size: int
 
 
 def held_out_ratio(parts: list[Fold], groups: ArrayLike | None) -> float:
-    """What is held out of the target for each that components are fitted to: rows, or groups where
+    """Ratio of held-out to fitted units of the target: rows, or groups where
     they are given, since rows of a group are not independent."""
 
     def count(part: Part) -> int:

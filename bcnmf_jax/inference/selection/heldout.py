@@ -1,4 +1,4 @@
-"""What components fitted to some samples explain of others, beyond a basis of the background."""
+"""Gain on held-out samples of components fitted to others, beyond a basis of the background."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class HeldOut(NamedTuple):
 def explained(
     loss: AbstractLoss, held: HeldOut, bases: Array, frozen: Array, halves: tuple[Array, Array]
 ) -> dict[str, Array]:
-    """What bases explain of rows, beside the frozen components; the first entry is for these alone.
+    """Shares of rows that bases explain beside the frozen components, the first by these alone.
 
     Parameters
     ----------

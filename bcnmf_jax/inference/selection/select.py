@@ -194,7 +194,7 @@ def _outcome(table: list[dict], work: Work, frozen: list, taken: dict) -> tuple[
             for sets in (work.planted(s, basis), work.null(s))
         ]
         net.append(np.diff(got[0])[0] - np.diff(got[1])[0])
-    # What is planted differs between splits; the error is that of what was measured.
+    # The planted program differs between splits; the error is that of the measured gains.
     if np.mean(net) > rule.limit(len(frozen)) * top["net_se"]:
         return "no contrast found", (
             f"{said}, while a program planted in the background, {PLANTED:g} times as strong "

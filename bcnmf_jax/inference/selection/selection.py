@@ -1,4 +1,4 @@
-"""What a label-free choice found."""
+"""The result of a label-free choice."""
 
 from __future__ import annotations
 

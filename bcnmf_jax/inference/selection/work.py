@@ -92,7 +92,7 @@ class Work:
         return self.rows(self.y, part.null_train), self.held(1, part.null_test, split)
 
     def candidate(self, split: int, kind: str, alpha: float, widest: int, frozen) -> dict:
-        """What a split says of the target and, as the null, of the background in its place."""
+        """Gains of a split in the target and, as the null, with the background in its place."""
         part, null = self.parts[split], self.null(split)
         target = self.rows(self.x, part.train), self.held(0, part.test, split)
         asked = kind, alpha, widest, frozen
