@@ -102,14 +102,14 @@ def test_every_step_lowers_the_value(x64, make, alpha):
     state, passed = solver.init(made, data, blocks), []
     step = eqx.filter_jit(solver.step)
     for _ in range(40):
-        before = state.game
+        before = state.reduced
         basis, (blocks, state) = blocks["basis"], step(made, data, blocks, state)
         if bool(jnp.allclose(blocks["basis"], basis, rtol=0, atol=1e-14)):
             continue  # better codes for the same basis
-        fall = float(before.value - state.game.value)
+        fall = float(before.value - state.reduced.value)
         passed.append(fall)
-        hidden = float(before.error + state.game.error)
-        assert hidden <= 0.1 * fall + 4 * float(before.rounding + state.game.rounding)
+        hidden = float(before.error + state.reduced.error)
+        assert hidden <= 0.1 * fall + 4 * float(before.rounding + state.reduced.rounding)
     assert len(passed) > 20
 
 
