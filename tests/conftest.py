@@ -4,7 +4,7 @@ import gc
 import os
 
 # Nearly all of the suite's time is compilation. Without optimisation, with the older and simpler
-# emitters and in one piece, it takes a third of the time; results differ by rounding alone (`make
+# emitters and in one piece, it is much shorter; results differ by rounding alone (`make
 # test-as-shipped` has users' settings). It must be set before JAX starts.
 if not os.environ.get("BCNMF_TEST_OPTIMISED"):
     quick = (

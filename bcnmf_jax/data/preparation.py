@@ -68,7 +68,7 @@ def _checked(mask: Any, shape: tuple[int, ...], name: str) -> np.ndarray | jax.A
 
 
 def seen(rows: Any) -> Any:
-    """Which features of every data set have a value that counts, nested as the rows are."""
+    """Features of every data set that have a value that counts, nested as the rows are."""
 
     def one(r: Rows) -> np.ndarray:
         if r.weights is None or concrete(r.weights) is None:

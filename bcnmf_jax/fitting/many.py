@@ -219,7 +219,12 @@ def _any_running(now: Running, most: int) -> bool:
     flags = now.steps, now.settled, now.going
     if all(a.is_fully_addressable for a in flags):
         return bool(np.any(is_running(most, *jax.device_get(flags))))
-    return bool(jax.jit(lambda *flags: jnp.any(is_running(most, *flags)))(*flags))
+    return bool(_any_anywhere(np.int32(most), *flags))
+
+
+@jax.jit
+def _any_anywhere(most: Any, steps: Array, settled: Array, going: Array) -> Array:
+    return jnp.any(is_running(most, steps, settled, going))
 
 
 @eqx.filter_jit

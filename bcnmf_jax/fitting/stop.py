@@ -1,4 +1,4 @@
-"""When to stop: tolerance, most steps, steps between looks."""
+"""The stopping rule: tolerance, most steps, steps between looks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def most_steps(every: int = 10) -> int:
 
 
 class Stop(eqx.Module):
-    """When to stop; one rule for every solver.
+    """Stopping rule, the same for every solver.
 
     Parameters
     ----------

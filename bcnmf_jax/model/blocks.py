@@ -18,7 +18,7 @@ def blank(terms: list[Term], blocks: Blocks) -> Blocks:
 
 
 def is_frozen(objective: AbstractObjective, width: int) -> Array:
-    """Which of ``width`` basis rows do not move, as a column."""
+    """Mask of the ``width`` basis rows that do not move, as a column."""
     return (jnp.arange(width) >= width - objective.frozen)[:, None]
 
 

@@ -12,7 +12,7 @@ from bcnmf_jax.model.objective import AbstractObjective
 
 
 def moving(objective: AbstractObjective, w: Array) -> Array:
-    """Which rows of an array of the basis move: not those that are frozen, or masked with 0."""
+    """Mask of the basis rows that move: not those that are frozen, or masked with 0."""
     return ~is_frozen(objective, w.shape[0]) & (jnp.sum(w, 1, keepdims=True) > 0)
 
 

@@ -44,7 +44,7 @@ class Progress(NamedTuple):
     epoch, epochs : int
         Passes done, and at most to do.
     cells_per_second : float
-        Rows of all data sets, in the last pass.
+        Rows of all data sets in the last pass; of ``"components"``, rows of the sample.
     seconds_left : float
         At that pace, if every pass is needed.
     """

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from bcnmf_jax.data.checks import check_integer
+from bcnmf_jax.data.rows import is_rows
 from bcnmf_jax.data.sources import CHUNK_ROWS
 from bcnmf_jax.data.summaries import summarize
 from bcnmf_jax.fitting.arguments import check_types
@@ -119,10 +120,13 @@ def fit_sequential(
         first = None if checkpoint is None else f"{checkpoint}.background"
         frozen = frozen_by_passes(objective, known, key, chunk_rows, first, every, heard)
         words = [int(a) for a in np.ravel(jax.random.key_data(key))]
-        share = _as_passes(heard, rank, sum(p.samples for p in sets.parts))
+        some = sample(sets, most, words)
+        share = _as_passes(
+            heard, rank, sum(r.x.shape[0] for r in jax.tree.leaves(some, is_leaf=is_rows))
+        )
         found, _ = find_components(
-            objective, sample(sets, most, words), frozen, rank, key, solver=solver, stop=stop,
-            starts=starts, on_progress=share, parts=rank,
+            objective, some, frozen, rank, key, solver=solver, stop=stop, starts=starts,
+            on_progress=share, parts=rank,
         )  # fmt: skip
         basis = jnp.concatenate([found, frozen])
         state = run.begin(basis, run.settled(basis))
@@ -133,7 +137,7 @@ def fit_sequential(
 
 
 def _as_passes(heard: Callable[[Progress], Any], rank: int, samples: int) -> OnProgress:
-    """Shares of the components as a `Progress` after each of them."""
+    """Shares of the components as a `Progress` after each of them, of so many sampled rows."""
     began, told = time.perf_counter(), 0
 
     def on_progress(share: float) -> None:

@@ -1,4 +1,4 @@
-"""Which cells are target and background, and which genes are used: chosen, or a clear error."""
+"""Cells of target and background, and the genes that are used: chosen, or a clear error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def column(adata: Any, key: str, name: str) -> Any:
 
 
 def matches(found: Any, key: str, values: Any, name: str) -> np.ndarray:
-    """Which cells have one of the values of an argument, each of which some cell must have."""
+    """Cells with one of the values of an argument, each of which some cell must have."""
     wanted, present = listed(values), found.dropna().unique().tolist()
     if not wanted:
         raise ValueError(

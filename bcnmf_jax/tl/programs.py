@@ -1,4 +1,4 @@
-"""Which genes make a program, and expression without what the background explains."""
+"""Genes of a program, and expression without what the background explains."""
 
 from __future__ import annotations
 

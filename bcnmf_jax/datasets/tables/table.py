@@ -89,7 +89,7 @@ class Table:
         return values.astype(str)
 
     def filled(self, name: str) -> Array:
-        """Which samples have a value in a column of obs, which there must be."""
+        """Samples that have a value in a column of obs, which there must be."""
         assert self.obs is not None
         return self.obs[name].notna().to_numpy()
 

@@ -61,12 +61,12 @@ def limit(splits: int) -> float:
 
 
 def certain(rows: Sequence[dict[str, Any]], splits: int) -> list[bool]:
-    """Which candidates are certain."""
+    """Candidates that are certain, as a mask."""
     return [bool(row["certain"] > limit(splits)) for row in rows]
 
 
 def eligible(rows: Sequence[dict[str, Any]], splits: int) -> list[bool]:
-    """Which candidates can be chosen: those that are certain; all, where none is."""
+    """Candidates that can be chosen, as a mask: those that are certain; all, where none is."""
     sure = certain(rows, splits)
     return sure if any(sure) else [True] * len(rows)
 
