@@ -113,9 +113,9 @@ bench: setup ## benchmarks, into docs/ (TORCH_PYTHON=... where torch is elsewher
 	$(PY) -m benchmarks.report && exit $${failed:-0}
 
 paper: setup ## tables and figures from the recorded rows
-	$(PY) -m experiments.tables
-	$(PY) -m experiments.figures
-	$(PY) -m experiments.readme
+	$(PY) -m experiments.paper.tables
+	$(PY) -m experiments.paper.figures
+	$(PY) -m experiments.paper.readme
 
 docs: setup ## the documentation, its code run, in docs/_build/html
 	$(PY) $(PIP_INSTALL) -e '.[docs]'

@@ -16,10 +16,12 @@ from bcnmf_jax.datasets import Dataset
 from bcnmf_jax.extras import require
 from bcnmf_jax.metrics import readouts
 from bcnmf_jax.storage.files import whole_file
-from experiments.config import ConfigError, load_fits
-from experiments.methods import Fitted
-from experiments.rows import ResultsError, Row
-from experiments.run import ROOT, load_data, run
+from experiments.core.config import ConfigError, load_fits
+from experiments.core.data import load_data
+from experiments.core.methods import Fitted
+from experiments.core.records import ROOT
+from experiments.core.rows import ResultsError, Row
+from experiments.run import run
 
 CONFIG = ROOT / "configs" / "demo.toml"
 COLOURS = ("#0072b2", "#d55e00")

@@ -8,107 +8,33 @@ configurations (``--quick``, ``--set``) go to the folder ``runs`` unless ``--out
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import os
-import platform
-import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 from tqdm import tqdm
 
-import bcnmf_jax as bj
 from bcnmf_jax.datasets import Dataset
-from experiments import regret, selecting
-from experiments.config import ConfigError, load
-from experiments.methods import Fitted, fits, restart_keys
-from experiments.records import RESULTS, ROOT, RowError, read_rows
-from experiments.regret import CHOICES
-from experiments.rows import Results, ResultsError, Row, key, plain
-from experiments.schema import LABELS, LINEAR, Config, Data
-from experiments.scoring import known, score_one, scorers
-from experiments.selecting import ChoiceConfig
-from experiments.summary import summarise
-from experiments.units import Unit, units
+from experiments.core import choices
+from experiments.core.choices import ChoiceConfig
+from experiments.core.circumstances import circumstances
+from experiments.core.config import ConfigError, load
+from experiments.core.data import load_data
+from experiments.core.formats import printed
+from experiments.core.methods import Fitted, fits, restart_keys
+from experiments.core.records import RESULTS, RowError, read_rows
+from experiments.core.registry import METHODS
+from experiments.core.rows import Results, ResultsError, Row, key, plain
+from experiments.core.schema import Config, Data
+from experiments.core.scoring import known, score_one, scorers
+from experiments.core.summary import summarise
+from experiments.core.units import Unit, units
+from experiments.paper.regret import CHOICES, regret_table
 
-PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "scikit-learn")
 #: Fields that only iterative methods have.
 FITTED = ("x_explained", "y_explained", "dead_features", "dead_components", "effective_features")
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def commit() -> str | None:
-    """The commit that is checked out, marked where files other than results differ from it."""
-    at = _git("rev-parse", "HEAD")
-    changed = _git("status", "--porcelain", "--", ".", ":!paper")
-    return f"{at}+changes" if at and changed else at
-
-
-def machine() -> str:
-    """Processor and number of cores, without a name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    model = models[0] if models else platform.processor()
-    return f"{platform.system()} {platform.machine()}, {model}, {os.cpu_count()} cores"
-
-
-def circumstances(name: str) -> Row:
-    """The fields that all rows of a run share."""
-    devices = jax.devices()
-    versions = {package: version(package) for package in PACKAGES}
-    return {
-        "config": name,
-        "commit": commit(),
-        "versions": {"python": platform.python_version(), "bcnmf_jax": bj.__version__, **versions},
-        "device": {
-            "platform": devices[0].platform,
-            "kind": devices[0].device_kind,
-            "count": len(devices),
-            "jax_platforms": os.environ.get("JAX_PLATFORMS"),
-        },
-        "machine": machine(),
-    }
-
-
-def load_data(data: Data) -> Dataset:
-    """The data set of a configuration.
-
-    Raises
-    ------
-    ConfigError
-        If the function takes other arguments.
-    """
-    try:
-        dataset = getattr(bj.datasets, data.name)(**data.args)
-    except TypeError as error:
-        raise ConfigError(f"data: args: {error}") from error
-    if data.background_fraction == 1:
-        return dataset
-    m = len(dataset.background)
-    count = max(round(m * data.background_fraction), 1)
-    kept = np.sort(np.random.default_rng(0).choice(m, count, replace=False))
-    changes: dict[str, Any] = {"background": dataset.background[kept]}
-    if dataset.counts is not None:
-        changes["counts"] = dataset.counts | {"background": dataset.counts["background"][kept]}
-    if dataset.mask is not None:
-        changes["mask"] = dataset.mask | {"background": dataset.mask["background"][kept]}
-    if dataset.background_groups is not None:
-        changes["background_groups"] = dataset.background_groups[kept]
-    return dataclasses.replace(dataset, **changes)
 
 
 def identify(
@@ -118,13 +44,16 @@ def identify(
     (n, g), m = dataset.target.shape, len(dataset.background)
     about = {"data": data.name, "data_args": data.described, "scale": unit.scale}
     about |= {"n": n, "m": m, "g": g, **unit.identity(dataset, rank, alpha), "seed": seed}
-    about |= {"label": LABELS[unit.method.method], "config_hash": config.hash(unit.method, data)}
+    about |= {
+        "label": METHODS[unit.method.method].label,
+        "config_hash": config.hash(unit.method, data),
+    }
     return plain(about)
 
 
 def suited(todo: list[Unit], dataset: Dataset) -> list[Unit]:
     """Of all units those that a data set allows: closed forms take no missing values."""
-    return [unit for unit in todo if dataset.mask is None or unit.method.method not in LINEAR]
+    return [unit for unit in todo if dataset.mask is None or not METHODS[unit.method.method].closed]
 
 
 Pending = list[tuple[Row, Fitted, Future[dict[str, Any]]]]
@@ -220,8 +149,8 @@ def run(
 def choose(name: str, config: ChoiceConfig, folder: Path) -> int:
     """Run a configuration of choices, and print their table."""
     shared = circumstances(name) | {"config_hash": config.hash}
-    rows = selecting.run(config, folder / f"{name}.jsonl", shared, load_data)
-    print(regret.printed(regret.regret_table(rows, summarise(read_rows()))))
+    rows = choices.run(config, folder / f"{name}.jsonl", shared, load_data)
+    print(printed(regret_table(rows, summarise(read_rows()))))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from experiments.records import SCORES
+from experiments.core.records import SCORES
 
 LABELS = {"pca": "PCA", "cpca": "cPCA", "bcnmf": "bcNMF", "background_first": "background first"}
 

@@ -11,7 +11,7 @@ import bcnmf_jax as bj
 from bcnmf_jax.datasets import log_normalise
 from bcnmf_jax.inference.background import structure
 from bcnmf_jax.inference.background.finding import judge
-from experiments.donors import donor_simulation
+from experiments.core.donors import donor_simulation
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,12 @@ import json
 import pandas as pd
 import pytest
 
-from experiments import regret
-from experiments.config import ConfigError, load
-from experiments.run import ROOT, main
-from experiments.selecting import ChoiceConfig
+from experiments.core.choices import ChoiceConfig
+from experiments.core.config import ConfigError, load
+from experiments.core.formats import printed
+from experiments.core.records import ROOT
+from experiments.paper import regret
+from experiments.run import main
 
 ROW = {
     "data": "one", "data_args": {"beta": 8}, "loss": "frobenius", "outcome": "contrast found",
@@ -41,7 +43,7 @@ def test_regret_is_against_the_best_entry_that_did_not_fail():
     assert line["choice"] == "sequential K=2+6" and line["contrast"] == "found"
     assert table.numbers.loc[0, "auc_oracle_setting"].startswith("cpca")
     assert table.numbers.loc[0, "ari_primary_nmf"] == 0.3
-    assert "sequential K=2+6" in regret.printed(table) and "over 3 restarts" in table.caption
+    assert "sequential K=2+6" in printed(table) and "over 3 restarts" in table.caption
     alone = regret.regret_table([{**ROW, "data": "new"}], settings)
     assert alone.body[0][5] == "*–*" and alone.body[0][7] == ""
 

@@ -14,7 +14,7 @@ from bcnmf_jax.inference.arrangements import Arrangement, arrangements, obstacle
 from bcnmf_jax.inference.enrichment_test.enrich import as_observed
 from bcnmf_jax.inference.enrichment_test.refits import Answer, compare, log2_ratio, partners
 from bcnmf_jax.inference.enrichment_test.samples import by_cell, by_group
-from experiments.donors import donor_simulation
+from experiments.core.donors import donor_simulation
 
 SMALL = {"donors": (4, 4), "cells": 12, "genes": 150}
 

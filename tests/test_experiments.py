@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from experiments import demo
-from experiments.config import ConfigError, load
-from experiments.rows import Results, ResultsError, key, plain
-from experiments.run import ROOT, main
-from experiments.units import units
+from experiments.core.config import ConfigError, load
+from experiments.core.records import ROOT
+from experiments.core.rows import Results, ResultsError, key, plain
+from experiments.core.units import units
+from experiments.run import main
 
 CONFIGS = [p for p in sorted((ROOT / "configs").glob("*.toml")) if p.stem != "select"]
 TINY = """
@@ -96,7 +97,7 @@ def test_data_configurations_share_grid_and_defaults():
         (('losses = ["frobenius"]', ""), "method.1: losses: nmf needs at least one"),
         (("rank = 2, alpha = 1.0", "rank = 3, alpha = 1.0"), "default: must be among"),
         (("restarts = 2", "restarts ="), "not TOML"),
-        (('data = [{ name = "beta', 'data = [{ name = "betas'), "data.0.name: Input should be"),
+        (('data = [{ name = "beta', 'data = [{ name = "betas'), "data.0: name: Input should be"),
     ],
 )
 def test_wrong_configuration_is_one_line_that_names_the_key(tiny, capsys, changed, said):
@@ -153,7 +154,7 @@ def test_include_takes_what_is_not_set(tmp_path, tiny):
 
 
 def test_rows_have_what_tables_need_and_a_second_run_adds_none(tiny, capsys):
-    from experiments.records import read_rows
+    from experiments.core.records import read_rows
 
     out = tiny.parent / "rows"
     assert main([str(tiny), "--out", str(out), "--workers", "1"]) == 0

@@ -20,7 +20,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from bcnmf_jax.datasets.tables import TableError, read_table
 from bcnmf_jax.report import write
 from bcnmf_jax.report.run_forms import RunFolderError
-from experiments.config import ConfigError, load
+from experiments.core.config import ConfigError, load
 from tests.report_runs import fit_run
 
 ROOT = Path(__file__).parents[1]

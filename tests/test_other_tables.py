@@ -1,11 +1,10 @@
-"""Tables of rows that are no fits, from rows as their experiments write them."""
+"""Tables of studies, from rows as they are recorded."""
 
 import numpy as np
 
-from experiments.beside import redundancy
-from experiments.beside_table import beside_table
-from experiments.rest_table import rest_table
-from experiments.transition_table import transition_table
+from experiments.studies.convergence import convergence_table
+from experiments.studies.critical_alphas import critical_alphas_table
+from experiments.studies.joint_readout import joint_readout_table, redundancy
 
 
 def line(table, at=0):
@@ -19,7 +18,7 @@ def test_codes_alone_and_beside():
         "results": ["converged", "collapsed", "converged"], "redundancy": [0.5, 0.6, 0.7],
         "alone": scores, "beside": {"auc": [1.0] * 3, "ari_primary": [0.9] * 3},
     }  # fmt: skip
-    table = beside_table([row, {**row, "alpha": 1.0}])
+    table = joint_readout_table([row, {**row, "alpha": 1.0}])
     assert line(table)["collapsed"] == "1"
     assert line(table)["AUC, alone"] == "0.800" and line(table)["ARI, alone"] == "0.050"
     assert line(table)["AUC, beside"] == "1.000" and line(table)["data"] == "one, beta 8"
@@ -35,10 +34,10 @@ def test_what_is_never_reached_is_a_dash():
         {**about, "start": start, "mu": slow, "varpro": {**walk, "seconds": seconds}}
         for start, seconds in enumerate([1.0, 3.0, None])
     ]
-    found = line(rest_table(rows))
+    found = line(convergence_table(rows))
     assert found["ended"] == "3 at rest" and found["VarPro / MU"] == "1.5"
     never = [{**row, "varpro": {**row["varpro"], "seconds": None}} for row in rows]
-    assert line(rest_table(never))["VarPro, s"] == "–"
+    assert line(convergence_table(never))["VarPro, s"] == "–"
 
 
 def test_units_divide_where_something_happens():
@@ -46,7 +45,9 @@ def test_units_divide_where_something_happens():
         "config": "one", "data_args": {}, "half": 1.0, "collapse": None,
         "units": {"sample": 1.0, "transition": 0.5},
     }  # fmt: skip
-    table = transition_table([row, {**row, "half": 3.0, "units": {"sample": 1.0, "transition": 1}}])
+    table = critical_alphas_table(
+        [row, {**row, "half": 3.0, "units": {"sample": 1.0, "transition": 1}}]
+    )
     assert line(table)["half, transition"] == "2.00" and line(table)["collapse, sample"] == "–"
     assert line(table, 2)["half, sample"] == "*3.00*"
     assert line(table, 2)["half, transition"] == "*1.50*"

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments import figures, tables
-from experiments.formats import Table, latex, markdown, number, score, spread
-from experiments.published import read_published
-from experiments.records import RowError, other_rows, read_rows
-from experiments.summary import pairs, summarise
+from experiments.core.formats import Table, latex, markdown, number, score, spread
+from experiments.core.records import RowError, read_lines_of, read_rows
+from experiments.core.summary import pairs, summarise
+from experiments.paper import figures, tables
+from experiments.paper.published import read_published
 from tests.recorded import restarts, row, write
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +55,7 @@ def test_a_bad_line_is_named(tmp_path, line, message):
 
 def test_blank_lines_are_no_rows(tmp_path):
     (tmp_path / "mnist01.jsonl").write_text(f"\n{json.dumps(row())}\n \n")
-    assert len(read_rows(tmp_path)) == len(other_rows(tmp_path)) == 1
+    assert len(read_rows(tmp_path)) == len(read_lines_of(tmp_path / "mnist01.jsonl")) == 1
 
 
 def test_other_rows_that_tables_cannot_be_made_of(tmp_path):
@@ -78,7 +78,7 @@ def test_files_left_from_earlier_rows_are_reported(tmp_path, capsys):
 
 def test_neither_jax_nor_the_package_is_imported():
     code = (
-        "import sys, experiments.tables, experiments.figures; "
+        "import sys, experiments.core.records, experiments.core.summary, experiments.core.style; "
         "print([m for m in ('jax', 'bcnmf_jax', 'equinox', 'sklearn') if m in sys.modules])"
     )
     run = subprocess.run(

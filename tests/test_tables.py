@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments import tables
-from experiments.records import read_rows
-from experiments.summary import own_defaults, pairs, summarise
+from experiments.core.records import read_rows
+from experiments.core.summary import own_defaults, pairs, summarise
+from experiments.paper import tables
 from tests.recorded import everything, restarts, row, write
 
 ROOT = Path(__file__).parent.parent
@@ -136,7 +136,13 @@ def test_running_twice_changes_no_byte(tmp_path):
     for _ in range(2):
         # Each in its own process: hash seeds and caches differ between them.
         for module in ("tables", "figures"):
-            command = [sys.executable, "-m", f"experiments.{module}", "--results", str(results)]
+            command = [
+                sys.executable,
+                "-m",
+                f"experiments.paper.{module}",
+                "--results",
+                str(results),
+            ]
             out = ["--out", str(tmp_path / module)]
             subprocess.run([*command, *out], cwd=ROOT, check=True, capture_output=True)
         paths = [p for module in ("tables", "figures") for p in (tmp_path / module).iterdir()]

@@ -1,0 +1,1 @@
+"""Configurations, methods, data sets, records and scores; imports nothing else of experiments."""

@@ -1,0 +1,1 @@
+"""Tables, figures and the README of recorded rows; imports core alone."""

@@ -1,0 +1,1 @@
+"""Studies, one file each: its rows and its table; imports core alone."""

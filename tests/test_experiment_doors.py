@@ -1,0 +1,164 @@
+"""A data set, a method and a study from files outside the repository."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import study
+from experiments.core.config import ConfigError, load
+from experiments.core.data import load_data
+from experiments.core.registry import METHODS, known
+from experiments.run import main
+
+MINE = """
+import numpy as np
+from experiments.core.registry import method
+
+@method("mine", label="my projection", colour="#123456", marker="x", contrast=True)
+def mine(target, background, key, *, rank, alpha, power):
+    of = lambda x: x.T @ x / len(x)
+    components = np.linalg.eigh(of(target) - alpha * of(background))[1][:, ::-1][:, :rank].T
+    return (target @ components.T) ** power, components
+"""
+CONFIG = """
+modules = ["mine.py"]
+restarts = 2
+[[data]]
+name = "my cells"
+[data.file]
+path = "cells.csv"
+condition = "condition"
+target = ["treated"]
+background = ["control", "sham"]
+labels = "kind"
+groups = "donor"
+[[method]]
+method = "mine"
+ranks = [2]
+alphas = [0.5, 1.0]
+settings = { power = 2 }
+default = { rank = 2, alpha = 1.0 }
+[[method]]
+method = "nmf"
+losses = ["kl"]
+ranks = [2]
+"""
+STUDY = """
+import pandas as pd
+from experiments.core.formats import Table
+from experiments.core.study import Study, digest
+
+def jobs():
+    return [({"config_hash": digest(3), "n": n}, lambda n=n: {"square": n * n}) for n in range(3)]
+
+def table(rows):
+    body = [[str(row["n"]), str(row["square"])] for row in rows]
+    return Table("squares", "Squares", "All.", ["n", "square"], body, pd.DataFrame(rows))
+
+STUDY = Study("squares", jobs, table)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    values = rng.poisson(2, (30, 8))
+    frame = pd.DataFrame(values, columns=[f"g{i}" for i in range(8)])
+    frame.index = [f"s{i}" for i in range(30)]
+    frame["condition"] = ["treated"] * 14 + ["control"] * 10 + ["sham"] * 5 + ["other"]
+    frame["kind"], frame["donor"] = ["NA", "b"] * 15, ["d1", "d2", "d3"] * 10
+    frame.to_csv(tmp_path / "cells.csv")
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.toml").write_text(CONFIG)
+    yield tmp_path
+    METHODS.pop("mine", None)
+
+
+def test_a_file_is_a_data_set(folder):
+    data = load_data(load(folder / "mine.toml").data[0])
+    assert data.target.shape == (14, 8) and data.background.shape == (15, 8)
+    assert data.counts is not None and not np.array_equal(data.counts["target"], data.target)
+    assert set(data.labels) == {0, 1} and set(data.background_groups) == {"d1", "d2", "d3"}
+    frame = pd.read_csv(folder / "cells.csv", index_col=0, keep_default_na=False)
+    np.testing.assert_array_equal(data.counts["target"], frame.iloc[:14, :8])
+
+
+def test_two_annotated_files_are_a_data_set(folder):
+    anndata = pytest.importorskip("anndata")
+    frame = pd.read_csv(folder / "cells.csv", index_col=0, keep_default_na=False)
+    for name, at in (("a", slice(0, 14)), ("b", slice(14, 30))):
+        part = frame.iloc[at]
+        anndata.AnnData(part.iloc[:, :8].astype("float32"), obs=part.iloc[:, 8:]).write_h5ad(
+            folder / f"{name}.h5ad"
+        )
+    text = CONFIG.replace('"cells.csv"', '"a.h5ad"\nbackground_path = "b.h5ad"')
+    text = text.replace('condition = "condition"\ntarget = ["treated"]\n', "")
+    (folder / "two.toml").write_text(text.replace('background = ["control", "sham"]\n', ""))
+    data = load_data(load(folder / "two.toml").data[0])
+    assert data.target.shape == (14, 8) and data.background.shape == (16, 8)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('labels = "kind"', 'labels = "sort"', "no column 'sort'"),
+        ('["treated"]', '["treat"]', "no sample has condition treat"),
+        ('"cells.csv"', '"cell.csv"', "cell.csv"),
+        ('groups = "donor"', "", "could not convert string to float: 'd1'"),
+        ('condition = "condition"', "", "needs condition, target and background"),
+        ('name = "my cells"', 'name = "mixseq"', "needs a name of its own"),
+        ('["mine.py"]', '["my.py"]', "modules: there is no file"),
+        ('method = "mine"', 'method = "mein"', "or registered by a file in modules; found 'mein'"),
+    ],
+)
+def test_what_a_file_lacks_is_one_line(folder, capsys, old, new, said):
+    (folder / "mine.toml").write_text(CONFIG.replace(old, new))
+    assert main([str(folder / "mine.toml"), "--out", str(folder / "rows")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error and "Traceback" not in error
+
+
+def test_a_function_is_a_method(folder):
+    asked = [str(folder / "mine.toml"), "--out", str(folder / "rows"), "--workers", "1"]
+    assert main(asked) == 0
+    path = folder / "rows" / "mine.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    mine = [row for row in rows if row["method"] == "mine"]
+    assert len(rows) == 6 and len(mine) == 4 and {row["alpha"] for row in mine} == {0.5, 1.0}
+    assert all(row["label"] == "my projection" and row["options"] == {"power": 2} for row in mine)
+    assert all(row["auc"] is not None and row["result"] == "converged" for row in rows)
+    assert known("mine").colour == "#123456" and known("unknown").label == "unknown"
+    # A file whose content has changed gives rows of another configuration.
+    before = path.read_bytes()
+    assert main(asked) == 0 and path.read_bytes() == before
+    with (folder / "cells.csv").open("a") as file:
+        file.write("s30," + "1," * 8 + "treated,b,d1\n")
+    assert main(asked) == 2 and path.read_bytes() == before
+
+
+def test_codes_of_another_shape_are_refused(folder, capsys):
+    (folder / "mine.py").write_text(MINE.replace("[:, :rank]", "[:, :1]"))
+    assert main([str(folder / "mine.toml"), "--out", str(folder / "rows")]) == 2
+    assert "mine: codes have shape (14, 1), expected (14, 2)" in capsys.readouterr().err
+
+
+def test_a_name_is_registered_once(folder):
+    (folder / "mine.py").write_text(MINE.replace('method("mine"', 'method("pca"'))
+    with pytest.raises(ConfigError, match="'pca' is registered already"):
+        load(folder / "mine.toml")
+
+
+def test_a_file_is_a_study(tmp_path, capsys):
+    (tmp_path / "squares.py").write_text(STUDY)
+    asked = [str(tmp_path / "squares.py"), "--out", str(tmp_path)]
+    assert study.main([*asked, "--most", "2"]) == 0 and study.main(asked) == 0
+    assert "square" in capsys.readouterr().out
+    rows = [json.loads(line) for line in (tmp_path / "squares.jsonl").read_text().splitlines()]
+    assert [row["square"] for row in rows] == [0, 1, 4]
+    (tmp_path / "squares.py").write_text(STUDY.replace("digest(3)", "digest(4)"))
+    assert study.main(asked) == 2 and "another configuration" in capsys.readouterr().err
+    assert study.main(["nothing"]) == 2 and "no study 'nothing'" in capsys.readouterr().err
+    (tmp_path / "squares.py").write_text("STUDY = 1")
+    assert study.main(asked) == 2 and "is no experiments.core" in capsys.readouterr().err
