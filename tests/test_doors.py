@@ -163,3 +163,25 @@ def test_anndata(tmp_path):
 def test_contradictions(given, said):
     with pytest.raises((TypeError, ValueError), match=said):
         bj.BCNMF(**GIVEN | {"n_components": 2} | given).fit(X, background=Y)
+
+
+def test_select_takes_an_objective():
+    simulated = bj.datasets.beta_simulation(beta=8, n=60, genes=1490)
+    data = {"target": simulated.target[:, :60], "background": simulated.background[:, :60]}
+    axes = {"ranks": [1, 2], "background_ranks": [2], "splits": 2}
+    named = bj.select(data, objectives=["contrastive"], alphas=[0.5, 1.0], **axes)
+    own = bj.select(data, objectives=[bj.Contrastive()], alphas=[0.5, 1.0], **axes)
+    assert own.objective == "Contrastive"
+    named_so = [{**row, "objective": "Contrastive"} for row in named.table]
+    assert list(own.table) == named_so
+    found = bj.select(data, objectives=[outside.Joint(-0.5)], **axes)
+    assert found.objective == "Joint" and len(found.table) == 2
+    for wrong, said in (
+        ([bj.Contrastive(0.5), bj.Contrastive(1.0)], "different names"),
+        ([outside.Joint(0.1)], "which has no alpha"),
+        (["contrast"], "objectives must be among"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            bj.select(data, objectives=wrong, alphas=[0.0, 1.0], **axes)
+    with pytest.raises(TypeError, match="must be names or objects"):
+        bj.select(data, objectives=[outside.Joint], **axes)

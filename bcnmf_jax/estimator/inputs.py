@@ -268,8 +268,13 @@ def _values(a: Any) -> np.ndarray:
 
 
 def _refuse_odd(a: Any, name: str) -> None:
-    """Raise for what scikit-learn would not see: half precision, and sparse matrices whose indices
-    and pointers do not fit together."""
+    """Raise for what scikit-learn would not see: several modalities, half precision, and sparse
+    matrices whose indices and pointers do not fit together."""
+    if isinstance(a, dict):
+        raise TypeError(
+            f"{name} is a dict of {', '.join(map(str, a))}; the estimator takes one matrix a set, "
+            "and several modalities are fitted by bcnmf_jax.tl.multimodal"
+        )
     if issparse(a):
         check_matrix(a, name)
     if getattr(a, "dtype", None) == np.float16:

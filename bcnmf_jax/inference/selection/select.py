@@ -13,13 +13,14 @@ from scipy.optimize import linear_sum_assignment
 from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.inference.selection import rule
-from bcnmf_jax.inference.selection.candidates import KINDS
+from bcnmf_jax.inference.selection.candidates import KINDS, by_name
 from bcnmf_jax.inference.selection.folds import TooFewError, folds, held_out_ratio
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.inference.selection.thinning import counts_of
 from bcnmf_jax.inference.selection.work import PLANTED, Work
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.losses import Frobenius
+from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.model.scale import scaled
 from bcnmf_jax.objectives import NMF
 
@@ -31,7 +32,7 @@ SPLITS = 8
 def select(
     data: dict,
     *,
-    objectives: Sequence[str] = ("sequential",),
+    objectives: Sequence[str | AbstractObjective] = ("sequential",),
     alphas: Sequence[float] = (0.0,),
     ranks: Sequence[int] = RANKS,
     background_ranks: Sequence[int] = BACKGROUND_RANKS,
@@ -51,8 +52,10 @@ def select(
     ----------
     data : dict
         ``{"target": X, "background": Y}``, one background.
-    objectives : sequence of {"sequential", "background_first", "shared_target", "contrastive"}
-        In order of preference.
+    objectives : sequence of str or AbstractObjective
+        In order of preference: "sequential", "background_first", "shared_target", "contrastive", or
+        objects, which keep their own loss, are named by their class and take each of ``alphas``
+        where they have an ``alpha``.
     alphas : sequence of float
         Contrasts per sample.
     ranks : sequence of int
@@ -83,6 +86,8 @@ def select(
     """
     loss = Frobenius() if loss is None else loss
     check(data, objectives, alphas, ranks, background_ranks, splits, random_state)
+    kinds = by_name(objectives)
+    objectives = list(kinds)
     rows = prepare(data)
     if any(r.weights is not None for r in rows.values()):
         raise ValueError(
@@ -100,7 +105,7 @@ def select(
         return _powerless(error, objectives, alphas, ranks, background_ranks)
     given, weigh = counts or {}, any(part.filled for fold in parts for part in fold)
     held = [counts_of(a, given.get(name), name) for name, a in (("target", x), ("background", y))]
-    work = Work(x, y, parts, loss, random_state, weigh, (held[0], held[1]))
+    work = Work(x, y, parts, loss, random_state, weigh, (held[0], held[1]), kinds)
     on_progress = on_progress or (lambda share: None)
     on_progress(0.0)
     most, ratio = min(work.basis_rows, x.shape[1]), held_out_ratio(parts, groups.get("target"))
@@ -249,8 +254,15 @@ def check(data, objectives, alphas, ranks, background_ranks, splits, random_stat
     for name, axis in axes.items():
         if isinstance(axis, str) or len(axis) == 0:
             raise ValueError(f"{name} must be a list with at least one value, found {axis!r}")
-    if unknown := [o for o in objectives if o not in KINDS]:
-        raise ValueError(f"objectives must be among {KINDS}, found {unknown[0]!r}")
+    objects = [o for o in objectives if isinstance(o, AbstractObjective)]
+    if unknown := [o for o in objectives if not isinstance(o, AbstractObjective | str)]:
+        raise TypeError(f"objectives must be names or objects, found {unknown[0]!r}")
+    if unknown := [o for o in objectives if isinstance(o, str) and o not in KINDS]:
+        raise ValueError(f"objectives must be among {KINDS}, or objects, found {unknown[0]!r}")
+    if len(by_name(objectives)) < len(objectives):
+        raise ValueError(f"objectives must have different names, found {list(objectives)}")
+    if len(alphas) > 1 and (fixed := [o for o in objects if not hasattr(o, "alpha")]):
+        raise ValueError(f"alphas must be one for {type(fixed[0]).__name__}, which has no alpha")
     for name in ("ranks", "background_ranks"):
         for i, rank in enumerate(axes[name]):
             check_integer(rank, f"{name}[{i}]")

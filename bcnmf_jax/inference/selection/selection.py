@@ -22,7 +22,7 @@ class Selection:
     reasons : tuple of str
         Sentences that say why, and what to do.
     objective : str
-        "sequential", "background_first", "shared_target" or "contrastive".
+        "sequential", "background_first", "shared_target", "contrastive" or the class of an object.
     alpha : float
         Contrast per sample.
     n_components : int

@@ -16,6 +16,7 @@ from bcnmf_jax.inference.selection.folds import Fold, Part
 from bcnmf_jax.inference.selection.heldout import HeldOut, cross_validate, evaluate
 from bcnmf_jax.inference.selection.thinning import Counts
 from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.objectives import NMF
 
 PLANTED = 0.05
@@ -30,9 +31,10 @@ class Work:
     def __init__(
         self, x: NDArray, y: NDArray, parts: list[Fold], loss: AbstractLoss, random_state: int,
         weigh: bool, counts: tuple[Counts | None, Counts | None],
+        kinds: dict[str, str | AbstractObjective],
     ):  # fmt: skip
         self.x, self.y, self.parts, self.loss, self.weigh = x, y, parts, loss, weigh
-        self.counts = counts
+        self.counts, self.kinds = counts, kinds
         self.key = jax.random.key(random_state)
         order = np.random.default_rng(random_state).permutation(x.shape[1])
         read, predicted = np.split(order, [len(order) // 2])
@@ -78,7 +80,7 @@ class Work:
         """Components from the first of two sets of rows, and what they explain of the second and of
         ``other`` rows, beside a basis of the background."""
         train, test = sets
-        made = make(kind, alpha, self.loss, len(frozen))
+        made = make(self.kinds.get(kind, kind), alpha, self.loss, len(frozen))
         found = evaluate(
             kind, made, widest, frozen,
             self.rows(self.y, self.parts[split].basis), train, test, other, self.halves,
