@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Shaped
 
 from bcnmf_jax.data.checks import check_unmasked
 from bcnmf_jax.data.sparse import CSRRows, check_matrix, check_number, stored_parts
@@ -38,11 +39,11 @@ class SparseRows:
         self.matrix = CSRRows(*stored_parts(matrix), matrix.shape, "matrix")
         self.shape, self.dtype = self.matrix.shape, self.matrix.dtype
 
-    def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:
+    def rows_into(self, start: int, stop: int, out: Float[np.ndarray, "rows g"]) -> None:
         """Write rows ``start`` to ``stop`` into ``out``."""
         _densify(self.matrix[start:stop], out)
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
+    def __getitem__(self, rows: Any) -> Shaped[np.ndarray, "rows g"]:
         return self.matrix[rows].toarray()
 
 
@@ -80,7 +81,7 @@ class StoredRows:
         self.stored = stored
         self.shape, self.dtype = tuple(stored.shape), np.dtype(stored.dtype)
 
-    def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:
+    def rows_into(self, start: int, stop: int, out: Float[np.ndarray, "rows g"]) -> None:
         """Write rows ``start`` to ``stop`` into ``out``."""
         rows = self.stored[start:stop]
         if hasattr(rows, "tocsr"):
@@ -91,7 +92,7 @@ class StoredRows:
     def __deepcopy__(self, memo: dict) -> StoredRows:
         return self  # of what is read alone, and cannot be copied
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
+    def __getitem__(self, rows: Any) -> Shaped[np.ndarray, "rows g"]:
         found = self.stored[rows]
         return found.toarray() if hasattr(found, "tocsr") else np.asarray(found)
 
@@ -194,7 +195,7 @@ def _sparse(group: Any, name: str) -> Any:
     return found
 
 
-def _densify(rows: Any, out: np.ndarray) -> None:
+def _densify(rows: Any, out: Float[np.ndarray, "rows g"]) -> None:
     if rows.dtype != out.dtype:
         rows = rows.astype(out.dtype)
     rows.toarray(out=out)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float, Int, Shaped
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -40,15 +41,15 @@ class Dataset:
     """
 
     name: str
-    target: Array
-    background: Array
-    labels: Array
-    feature_names: Array
+    target: Float[np.ndarray, "n g"]
+    background: Float[np.ndarray, "m g"]
+    labels: Int[np.ndarray, " n"]
+    feature_names: Shaped[np.ndarray, " g"]
     description: str
-    counts: dict[str, Array] | None = None
-    groups: Array | None = None
-    background_groups: Array | None = None
-    truth: Array | None = None
+    counts: dict[str, Float[np.ndarray, "rows g"]] | None = None
+    groups: Shaped[np.ndarray, " n"] | None = None
+    background_groups: Shaped[np.ndarray, " m"] | None = None
+    truth: Float[np.ndarray, "k g"] | None = None
     mask: dict[str, Array] | None = None
 
     def __post_init__(self) -> None:
@@ -82,7 +83,9 @@ class Dataset:
             if (matrix < 0).any():
                 raise ValueError(f"{self.name}: {what} holds negative values")
 
-    def data(self, scale: Literal["log", "counts"] = "log") -> dict[str, Array]:
+    def data(
+        self, scale: Literal["log", "counts"] = "log"
+    ) -> dict[str, Float[np.ndarray, "rows g"]]:
         """Give what ``fit`` and ``sweep`` take.
 
         Parameters
@@ -109,7 +112,9 @@ class Dataset:
         return {"target": self.target, "background": self.background}
 
 
-def log_normalise(counts: Array, totals: Array | None = None) -> Array:
+def log_normalise(
+    counts: Shaped[np.ndarray, "n g"], totals: Shaped[np.ndarray, " n"] | None = None
+) -> Float[np.ndarray, "n g"]:
     """Scale each row to a total of 1e4, then take log(1 + x).
 
     Parameters

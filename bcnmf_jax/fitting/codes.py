@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from bcnmf_jax.fitting.change import relative_change
 from bcnmf_jax.fitting.stop import Stop
@@ -19,7 +19,7 @@ from bcnmf_jax.solvers.hals import HALS, quadratic
 from bcnmf_jax.solvers.mu import MU
 
 
-def start_codes(group: list[Term], basis: PyTree) -> Array:
+def start_codes(group: list[Term], basis: PyTree) -> Float[Array, "n k"]:
     """Codes of the terms that share them: every component that takes part starts at its row's
     total. A row's start depends on that row alone, and not on the rank."""
     width = jax.tree.leaves(basis)[0].shape[0]

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from bcnmf_jax.data.chunks import scan_rows
 from bcnmf_jax.model.costs import assemble, misfits_in_turn
@@ -21,7 +21,9 @@ EXPLAINED_FLOOR = 1e-4
 EFFECTIVE_FEATURES = 5.0
 
 
-def null_factors(x: Array, v: Array | None) -> tuple[Array, Array]:
+def null_factors(
+    x: Float[Array, "n g"], v: Float[Array, "#n #g"] | None
+) -> tuple[Float[Array, " n"], Float[Array, " g"]]:
     """Row and column factors whose outer product has the weighted totals of the data.
 
     Without a mask they are the row sums and the shares of the columns; under a mask the factors are
@@ -40,12 +42,12 @@ def null_factors(x: Array, v: Array | None) -> tuple[Array, Array]:
     return (x * v).sum(1) / jnp.maximum(v @ columns, tiny), columns
 
 
-def shares(totals: Array) -> Array:
+def shares(totals: Float[Array, " g"]) -> Float[Array, " g"]:
     """Totals of the columns over their sum."""
     return totals / jnp.maximum(totals.sum(), jnp.finfo(totals.dtype).tiny)
 
 
-def null_misfit(term: Term, columns: Array | None = None) -> Array:
+def null_misfit(term: Term, columns: Float[Array, " g"] | None = None) -> Float[Array, ""]:
     """Misfit of the model without structure, by chunks.
 
     Where these are some of the rows, ``columns`` are the `shares` of all rows; the misfit then adds
@@ -62,7 +64,7 @@ def null_misfit(term: Term, columns: Array | None = None) -> Array:
     return scan_rows(visit, zero, (term.rows, rows), default_chunk([term]))[0]
 
 
-def summarise(group: list[Term], codes: Array, basis: PyTree) -> dict[str, Any]:
+def summarise(group: list[Term], codes: Float[Array, "n k"], basis: PyTree) -> dict[str, Any]:
     """Sums over the rows of the target for its diagnostics beside misfits, by chunks.
 
     It adds over rows.
@@ -112,7 +114,9 @@ def _fitted(term: Term, codes: Array, basis: PyTree) -> Array:
     return (h * v).sum(0) @ w if by_row(v) else ((h @ w) * v).sum(0)
 
 
-def dead_features(total: Array, fitted: Array, is_counts: Array) -> Array:
+def dead_features(
+    total: Float[Array, ...], fitted: Float[Array, ...], is_counts: Bool[Array, ...]
+) -> Shaped[Array, ...]:
     """Number of features whose reconstruction is below 1 % of what was observed in the target.
 
     Counted are features with a total above 20, or above 1e-3 of the mean total where the data are
@@ -122,12 +126,12 @@ def dead_features(total: Array, fitted: Array, is_counts: Array) -> Array:
     return jnp.sum(seen & (fitted < 0.01 * total))
 
 
-def usage(codes: Array, basis: PyTree) -> Array:
+def usage(codes: Float[Array, "n k"], basis: PyTree) -> Float[Array, " k"]:
     """Total of each component's part of the reconstruction, ``(K,)``."""
     return codes.sum(0) * sum(w.sum(1) for w in jax.tree.leaves(basis))
 
 
-def effective_features(basis: PyTree) -> Array:
+def effective_features(basis: PyTree) -> Float[Array, " k"]:
     """``1 / sum p^2`` of each component over all features, ``p`` its row over the row's sum."""
     w = jnp.concatenate(jax.tree.leaves(basis), axis=1)
     p = w / jnp.maximum(w.sum(1, keepdims=True), jnp.finfo(w.dtype).tiny)
@@ -135,7 +139,7 @@ def effective_features(basis: PyTree) -> Array:
 
 
 def diagnose(
-    objective: AbstractObjective, data: Data, blocks: Blocks, started: Array
+    objective: AbstractObjective, data: Data, blocks: Blocks, started: Bool[Array, " k"]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Per-block costs and the diagnostics of a fit.
 
@@ -169,7 +173,7 @@ def conclude(
     nulls: list[Array],
     sums: dict[str, Any],
     basis: PyTree,
-    started: Array,
+    started: Bool[Array, " k"],
     backgrounds: int | None,
 ) -> dict[str, Any]:
     """Diagnostics from sums over rows.

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.preparation import prepare
@@ -93,7 +93,7 @@ def check_width(objective: AbstractObjective, data: Data, basis: PyTree) -> None
 
 def reduced_misfits(
     objective: AbstractObjective, data: Data, basis: PyTree, stop: Stop
-) -> tuple[list[Array], list[Array]]:
+) -> tuple[list[Float[Array, ""]], list[Float[Array, ""]]]:
     """Per term the misfit with all codes at their optimum, and what of it the frozen components
     alone leave (0 for the target, and where none are frozen); both add over rows.
     """
@@ -109,7 +109,7 @@ def reduced_misfits(
 
 def reduced_cost(
     objective: AbstractObjective, terms: list[Term], best: list, alone: list, basis: PyTree
-) -> Array:
+) -> Float[Array, ""]:
     """The game's value from the `reduced_misfits` of all rows."""
     added = [v - w for v, w in zip(best, alone, strict=True)]
     return basis_cost(objective, terms, added, basis)
@@ -129,7 +129,7 @@ def reduced_objective(
     stop: Stop = SETTLED,
     weights: dict | None = None,
     mask: dict | None = None,
-) -> Array | np.ndarray:
+) -> Float[Array, ""] | Float[np.ndarray, ""]:
     """``V(basis)``: the basis' cost with all codes at their optimum, a scalar.
 
     What restarts are compared by: the cost at frozen codes bounds it from neither side. Where

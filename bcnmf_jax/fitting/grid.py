@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int, Key, Shaped
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.numbers import concrete, number
@@ -89,8 +89,8 @@ def sweep(
     make: Callable[..., AbstractObjective],
     data: dict,
     *,
-    alphas: Sequence[float | Sequence[float]] | Array | np.ndarray,
-    ranks: Sequence[int] | Array | np.ndarray,
+    alphas: Sequence[float | Sequence[float]] | Shaped[Array | np.ndarray, "alphas ..."],
+    ranks: Sequence[int] | Int[Array | np.ndarray, " R"],
     keys: Key[Array, " restarts"] | Sequence[Key[Array, ""]],
     loss: AbstractLoss | None = None,
     solver: AbstractSolver | None = None,

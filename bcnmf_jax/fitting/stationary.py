@@ -5,7 +5,7 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.preparation import prepare
@@ -38,7 +38,7 @@ def stationarity(
     stop: Stop = SETTLED,
     weights: dict | None = None,
     mask: dict | None = None,
-) -> Array:
+) -> Float[Array, ""]:
     """Distance of a basis from a stationary point of the reduced objective, for any solver.
 
     With ``P - N`` the slope of the basis ``W``, codes at their optimum: ``sum W |P - N|`` over

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.preparation import prepare
@@ -49,10 +49,10 @@ class CriticalAlphas(eqx.Module):
         shared is left to remove, and a larger contrast only discards more of the target.
     """
 
-    alphas: Array
-    shares: Array
-    median: Array
-    largest: Array
+    alphas: Float[Array, " B"]
+    shares: Float[Array, " B"]
+    median: Float[Array, ""]
+    largest: Float[Array, ""]
 
 
 @eqx.filter_jit
@@ -128,7 +128,9 @@ def critical_alphas(
     )
 
 
-def collapse_alpha(found: Fit, alphas: Sequence[float] | np.ndarray) -> np.ndarray:
+def collapse_alpha(
+    found: Fit, alphas: Sequence[float] | Float[np.ndarray, " A"]
+) -> Float[np.ndarray, " R"]:
     """The contrast at which the fits of a sweep collapse.
 
     Parameters

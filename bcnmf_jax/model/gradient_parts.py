@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 
 class GradientParts(eqx.Module):
@@ -21,8 +21,8 @@ class GradientParts(eqx.Module):
         over features is kept as one column).
     """
 
-    positive: Array
-    negative: Array
+    positive: Float[Array, ...]
+    negative: Float[Array, ...]
 
     def __add__(self, other: GradientParts) -> GradientParts:
         return GradientParts(self.positive + other.positive, self.negative + other.negative)
@@ -35,12 +35,12 @@ class GradientParts(eqx.Module):
         )
 
     @property
-    def grad(self) -> Array:
+    def grad(self) -> Float[Array, ...]:
         """The gradient itself."""
         return self.positive - self.negative
 
     @property
-    def ratio(self) -> Array:
+    def ratio(self) -> Float[Array, ...]:
         """``negative / positive``, the factor of a multiplicative update.
 
         Where both parts vanish nothing pulls and the factor is 1. It is bounded by the inverse

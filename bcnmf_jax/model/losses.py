@@ -7,11 +7,11 @@ No answer forms an array larger than the chunk.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from bcnmf_jax.data.numbers import Number, concrete, number
 from bcnmf_jax.model.gradient_parts import GradientParts
@@ -64,7 +64,7 @@ class AbstractQuadraticLoss(AbstractLoss):
         """Matrix of the quadratic that a row's misfit is in its codes."""
         return self.scale * (w @ w.T)
 
-    def basis_gram(self, stats: Any) -> Float[Array, "k k"]:
+    def basis_gram(self, stats: PyTree) -> Float[Array, "k k"]:
         """Matrix of the quadratic that the misfit is in the basis, from `statistics`."""
         return stats[1]
 

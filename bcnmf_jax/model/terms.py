@@ -8,11 +8,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.model.gradient_parts import GradientParts
-from bcnmf_jax.model.loss import AbstractLoss, by_row
+from bcnmf_jax.model.loss import AbstractLoss, Powers, by_row
 from bcnmf_jax.model.losses import AbstractQuadraticLoss
 
 Path = tuple[Any, ...]
@@ -49,11 +49,13 @@ class Term(eqx.Module):
     code_map: Callable[[Array], Array] = eqx.field(default=identity, static=True)
     basis_map: Callable[[Any], Array] = eqx.field(default=identity, static=True)
 
-    def value(self, rows: Rows, codes: Array, basis: PyTree) -> Array:
+    def value(self, rows: Rows, codes: Float[Array, "n k"], basis: PyTree) -> Float[Array, ""]:
         """The misfit of a chunk of rows."""
         return self.loss.value(rows.x, self.code_map(codes), self.basis_map(basis), rows.weights)
 
-    def code_gradient(self, rows: Rows, basis: PyTree) -> Callable[[Array], GradientParts]:
+    def code_gradient(
+        self, rows: Rows, basis: PyTree
+    ) -> Callable[[Float[Array, "n k"]], GradientParts]:
         """Function from the codes of a chunk to their gradient in parts.
 
         The weight of a sample counts in the cost of the basis and not here: its codes are its own
@@ -62,7 +64,7 @@ class Term(eqx.Module):
         v = None if by_row(rows.weights) else rows.weights
         at = self.loss.code_gradient(rows.x, self.basis_map(basis), v)
 
-        def split(codes: Array) -> GradientParts:
+        def split(codes: Float[Array, "n k"]) -> GradientParts:
             h, back = jax.vjp(self.code_map, codes)
             s = at(h)
             return GradientParts(
@@ -71,20 +73,20 @@ class Term(eqx.Module):
 
         return split
 
-    def statistics(self, rows: Rows, codes: Array, basis: PyTree) -> Any:
+    def statistics(self, rows: Rows, codes: Float[Array, "n k"], basis: PyTree) -> PyTree:
         """Sufficient statistics of a chunk for the gradient of the basis; they add over rows."""
         return self.loss.statistics(
             rows.x, self.code_map(codes), self.basis_map(basis), rows.weights
         )
 
-    def code_gram(self, basis: Array) -> Array:
+    def code_gram(self, basis: Float[Array, "k g"]) -> Float[Array, "j j"]:
         """Matrix ``(K, K)`` of the quadratic in the codes of a row; for squared error."""
         assert isinstance(self.loss, AbstractQuadraticLoss)
         w = self.basis_map(basis)
         reads = self.code_map(jnp.eye(basis.shape[0], dtype=w.dtype))
         return reads @ self.loss.code_gram(w) @ reads.T
 
-    def basis_gram(self, stats: Any, width: int) -> Array:
+    def basis_gram(self, stats: PyTree, width: int) -> Float[Array, "k k"]:
         """Matrix ``(K, K)`` of the quadratic in the basis, without the weight of the term."""
         assert isinstance(self.loss, AbstractQuadraticLoss)
         gram = self.loss.basis_gram(stats)
@@ -92,7 +94,7 @@ class Term(eqx.Module):
         return mixes.T @ gram @ mixes
 
     @property
-    def powers(self) -> tuple[Any, Any]:
+    def powers(self) -> Powers:
         """Powers by which statistics are remembered: the parts of a term of negative weight are
         those of a tangent, which is linear."""
         repelled = jnp.asarray(self.weight) < 0
@@ -101,15 +103,15 @@ class Term(eqx.Module):
         p, q = (p if known(p) else jnp.where(repelled, 1, p) for p in self.loss.powers)
         return p, q
 
-    def to_memory(self, stats: Any, basis: PyTree) -> Any:
+    def to_memory(self, stats: PyTree, basis: PyTree) -> PyTree:
         """The statistics as they hold for other bases; adds over rows."""
         return self.loss.to_memory(stats, self.basis_map(basis), self.powers)
 
-    def from_memory(self, kept: Any, basis: PyTree) -> Any:
+    def from_memory(self, kept: PyTree, basis: PyTree) -> PyTree:
         """The statistics at a basis, from what was remembered at others."""
         return self.loss.from_memory(kept, self.basis_map(basis), self.powers)
 
-    def rescale(self, kept: Any, d: Array) -> Any:
+    def rescale(self, kept: PyTree, d: Float[Array, " k"]) -> PyTree:
         """Remembered statistics after the scale ``d (K,)`` has moved from the basis to the codes.
 
         Exact where ``code_map`` selects components; elsewhere each mapped column moves by the mean
@@ -118,7 +120,7 @@ class Term(eqx.Module):
         d = self.code_map(d[None]) / self.code_map(jnp.ones_like(d)[None])
         return self.loss.rescale(kept, d[0], self.powers)
 
-    def basis_gradient(self, stats: Any, basis: PyTree) -> PyTree:
+    def basis_gradient(self, stats: PyTree, basis: PyTree) -> PyTree:
         """Gradient, in parts, of every array of the basis, times the weight of the term."""
         w, back = jax.vjp(self.basis_map, basis)
         s = jnp.asarray(self.weight, w.dtype) * self.loss.basis_gradient(stats, w)

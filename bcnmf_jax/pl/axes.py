@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bcnmf_jax.extras import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # The palette of Okabe and Ito (2008), which colour-blind readers can tell apart.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
@@ -19,7 +22,7 @@ def plain(axis: Any) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def one(ax: Any, width: float, height: float) -> Any:
+def one(ax: Axes | None, width: float, height: float) -> Any:
     """The axes given, or those of a new figure of so many inches."""
     if ax is not None:
         return ax
@@ -27,7 +30,7 @@ def one(ax: Any, width: float, height: float) -> Any:
     return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def panels(ax: Any, count: int, columns: int, width: float, height: float) -> np.ndarray:
+def panels(ax: Axes | None, count: int, columns: int, width: float, height: float) -> np.ndarray:
     """As many axes as asked for: those given, or those of a new figure, ``columns`` in a row.
 
     Raises

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,17 +12,21 @@ from bcnmf_jax.pl.axes import GREY, PALETTE, ROLE_COLOURS, finish, one
 from bcnmf_jax.tl.cells import column
 from bcnmf_jax.tl.stored import Stored, own
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
 
 def embedding(
-    adata: Any,
+    adata: AnnData,
     color: str | None = None,
     *,
     full: bool = False,
     key: str = "bcnmf",
     random_state: int = 0,
-    ax: Any = None,
+    ax: Axes | None = None,
     show: bool = False,
-) -> Any:
+) -> Axes:
     """Draw a UMAP of the codes.
 
     The square root of each code's share of all codes of the cell enters. It is computed once, and
@@ -103,7 +107,7 @@ def _classes(axis: Any, at: np.ndarray, values: Any, look: dict, fixed: Any) -> 
     axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
-def _umap(adata: Any, stored: Stored, full: bool, random_state: int) -> np.ndarray:
+def _umap(adata: AnnData, stored: Stored, full: bool, random_state: int) -> np.ndarray:
     """The embedding that is stored, or a new one."""
     name = f"X_{stored.key}_umap" + "_full" * full
     if name not in adata.obsm:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,10 +10,19 @@ from bcnmf_jax.pl.axes import GREY, ROLE_COLOURS, finish, one, plain
 from bcnmf_jax.pl.paths import table_of
 from bcnmf_jax.tl.stored import Stored
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
 
 def enrichment(
-    adata: Any, *, key: str = "bcnmf", level: float = 0.05, ax: Any = None, show: bool = False
-) -> Any:
+    adata: AnnData,
+    *,
+    key: str = "bcnmf",
+    level: float = 0.05,
+    ax: Axes | None = None,
+    show: bool = False,
+) -> Axes:
     """Draw how much more every program is used in the target than in the background.
 
     Dots are log2 ratios in donors that the refits have not seen, filled where q is at most

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bcnmf_jax.pl.axes import GREY, PALETTE, ROLE_COLOURS, finish, one, panels, plain
 from bcnmf_jax.tl.stored import Stored
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
 
-def alpha_path(adata: Any, *, key: str = "bcnmf", ax: Any = None, show: bool = False) -> np.ndarray:
+
+def alpha_path(
+    adata: AnnData, *, key: str = "bcnmf", ax: Axes | None = None, show: bool = False
+) -> np.ndarray:
     """Draw explained variance of both sets, and dead features, along a path of contrasts.
 
     Parameters
@@ -62,7 +68,9 @@ def alpha_path(adata: Any, *, key: str = "bcnmf", ax: Any = None, show: bool = F
     return finish(axes, show)
 
 
-def stability(adata: Any, *, key: str = "bcnmf", ax: Any = None, show: bool = False) -> Any:
+def stability(
+    adata: AnnData, *, key: str = "bcnmf", ax: Axes | None = None, show: bool = False
+) -> Axes:
     """Draw what the choice of the number of programs rests on.
 
     For each number: the net gain on held-out cells with its standard error, and the stability of

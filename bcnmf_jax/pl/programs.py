@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,14 +11,18 @@ from bcnmf_jax.pl.axes import GREY, finish, panels, plain
 from bcnmf_jax.tl.programs import rank_programs
 from bcnmf_jax.tl.stored import Stored, check_programs
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
 
 def programs(
-    adata: Any,
+    adata: AnnData,
     n_genes: int = 15,
     *,
     programs: Sequence[str] | None = None,
     key: str = "bcnmf",
-    ax: Any = None,
+    ax: Axes | None = None,
     show: bool = False,
 ) -> np.ndarray:
     """Draw the top genes of every program: loadings as lengths, specificity as colours.

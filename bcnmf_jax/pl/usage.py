@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,16 +11,20 @@ from bcnmf_jax.pl.axes import GREY, ROLE_COLOURS, finish, panels, plain
 from bcnmf_jax.tl.cells import ROLES, column
 from bcnmf_jax.tl.stored import Stored, check_programs
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
 BOX = {"showfliers": False, "patch_artist": True, "widths": 0.62}
 
 
 def usage(
-    adata: Any,
+    adata: AnnData,
     groupby: str | None = None,
     *,
     programs: Sequence[str] | None = None,
     key: str = "bcnmf",
-    ax: Any = None,
+    ax: Axes | None = None,
     show: bool = False,
 ) -> np.ndarray:
     """Draw how much target, background and other cells use every program.

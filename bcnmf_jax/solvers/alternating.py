@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.rows import Rows
@@ -65,9 +65,9 @@ class AbstractAlternating(AbstractSolver):
         path: Path,
         group: list[Term],
         rows: list[Rows],
-        codes: Array,
+        codes: Float[Array, "n k"],
         basis: PyTree,
-    ) -> Array:
+    ) -> Float[Array, "n k"]:
         """The codes of a chunk of rows, updated."""
 
     @abstractmethod

@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
 
@@ -23,7 +23,9 @@ class AbstractSolver(eqx.Module):
         """Blocks and state after a step. Whatever it does, the loop keeps the frozen rows of the
         basis, and at every look gives the others unit sum, their scale to the codes."""
 
-    def progress(self, state: PyTree, change: Array) -> tuple[Array, Array]:
+    def progress(
+        self, state: PyTree, change: Float[Array, ""]
+    ) -> tuple[Float[Array, ""], Bool[Array, ""]]:
         """Distance that `Stop.tol` is compared with, and whether no step can help any more.
 
         Here ``change``, the largest relative change of a reconstruction, and never."""

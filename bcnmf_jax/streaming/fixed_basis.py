@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.sources import CHUNK_ROWS
@@ -91,7 +91,7 @@ def reduced_objective(
     *,
     stop: Stop = SETTLED,
     chunk_rows: int = CHUNK_ROWS,
-) -> Array | np.ndarray:
+) -> Float[Array, ""] | Float[np.ndarray, ""]:
     """`reduced_objective` of data that are read once, chunk by chunk.
 
     Parameters

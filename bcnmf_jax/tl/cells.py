@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bcnmf_jax.data.checks import DataWarning
 from bcnmf_jax.tl.rows import Chosen, matrix_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 ROLES = ("target", "background", "other")
 
@@ -31,7 +34,7 @@ def listed(values: Any) -> list[Any]:
     return list(values) if several else [values]
 
 
-def column(adata: Any, key: str, name: str) -> Any:
+def column(adata: AnnData, key: str, name: str) -> Any:
     """A column of ``obs``, or a KeyError that names the argument."""
     if key not in adata.obs:
         raise KeyError(f"{name}={key!r} is no column of adata.obs; it has {list(adata.obs)}")
@@ -53,7 +56,7 @@ def matches(found: Any, key: str, values: Any, name: str) -> np.ndarray:
     return found.isin(wanted).to_numpy()
 
 
-def roles(adata: Any, condition_key: str | None, target: Any, background: Any) -> np.ndarray:
+def roles(adata: AnnData, condition_key: str | None, target: Any, background: Any) -> np.ndarray:
     """The role of every cell, as a number in `ROLES`."""
     if background is None:
         raise ValueError(
@@ -83,7 +86,7 @@ def roles(adata: Any, condition_key: str | None, target: Any, background: Any) -
     return chosen
 
 
-def check_names(adata: Any, name: str) -> None:
+def check_names(adata: AnnData, name: str) -> None:
     """Raise for genes of one name, of which none could be told from the other."""
     if not adata.var_names.is_unique:
         twice = adata.var_names[adata.var_names.duplicated()].unique()
@@ -93,7 +96,7 @@ def check_names(adata: Any, name: str) -> None:
         )
 
 
-def used_genes(adata: Any, mask_var: Any) -> np.ndarray:
+def used_genes(adata: AnnData, mask_var: Any) -> np.ndarray:
     """Numbers of the genes that are used."""
     if mask_var is None:
         return np.arange(adata.n_vars)
@@ -115,7 +118,7 @@ def used_genes(adata: Any, mask_var: Any) -> np.ndarray:
     return np.flatnonzero(mask)
 
 
-def part(adata: Any, layer: str | None, rows: np.ndarray, genes: np.ndarray) -> Chosen:
+def part(adata: AnnData, layer: str | None, rows: np.ndarray, genes: np.ndarray) -> Chosen:
     """Some cells and genes of an AnnData as a source."""
     every = len(genes) == adata.n_vars and (np.diff(genes) == 1).all()
     return Chosen(matrix_of(adata, layer), rows, None if every else genes)
@@ -145,7 +148,12 @@ class Cells(NamedTuple):
 
 
 def split(
-    adata: Any, condition_key: str | None, target: Any, background: Any, layer: Any, mask_var: Any
+    adata: AnnData,
+    condition_key: str | None,
+    target: Any,
+    background: Any,
+    layer: Any,
+    mask_var: Any,
 ) -> Cells:
     """Target and background as `bcnmf` is told to choose them, or an error that names the
     argument."""
@@ -159,7 +167,9 @@ def split(
     return Cells(chosen, genes, every, x, y)
 
 
-def noted(adata: Any, key: str | None, roles: np.ndarray, background: Any, name: str) -> list[Any]:
+def noted(
+    adata: AnnData, key: str | None, roles: np.ndarray, background: Any, name: str
+) -> list[Any]:
     """A column of ``obs`` for the target and for the background; None for both without a key."""
     if key is None:
         return [None, None]

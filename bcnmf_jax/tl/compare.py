@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bcnmf_jax.inference.background import background_check as checked
 from bcnmf_jax.inference.enrichment_test import enrichment as tested
@@ -11,11 +11,14 @@ from bcnmf_jax.tl.cells import noted, split
 from bcnmf_jax.tl.fit import fitted_sets
 from bcnmf_jax.tl.stored import Stored, own
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 WORDS = ("component", "kind", "level", "note")
 
 
 def enrichment(
-    adata: Any,
+    adata: AnnData,
     group_key: str | None = None,
     *,
     background: Any = None,
@@ -74,7 +77,7 @@ def enrichment(
 
 
 def background_check(
-    adata: Any,
+    adata: AnnData,
     condition_key: str | None = None,
     target: Any = None,
     background: Any = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from bcnmf_jax.tl.cells import is_anndata, listed, noted, other_part, part, spli
 from bcnmf_jax.tl.rows import Chosen, check, loaded
 from bcnmf_jax.tl.stored import Stored, check_key, settings, write
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 def bcnmf(
-    adata: Any,
+    adata: AnnData,
     condition_key: str | None = None,
     target: Any = None,
     background: Any = None,
@@ -136,7 +139,7 @@ def bcnmf(
 
 
 def fitted_sets(
-    adata: Any, stored: Stored, background: Any, layer: str | None = None
+    adata: AnnData, stored: Stored, background: Any, layer: str | None = None
 ) -> tuple[Chosen, Chosen]:
     """Target and background that a stored fit was made of, or the same of another layer."""
     apart = stored.params.get("background_cells")
@@ -159,7 +162,7 @@ def _estimator(parameters: dict[str, Any]) -> Any:
     return BCNMF(**parameters)
 
 
-def _check_anndata(adata: Any, copy: bool) -> None:
+def _check_anndata(adata: AnnData, copy: bool) -> None:
     anndata = require("anndata", "bio")
     if not isinstance(adata, anndata.AnnData):
         raise TypeError(f"adata must be an AnnData, found {type(adata).__name__}")

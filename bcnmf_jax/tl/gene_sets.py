@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import false_discovery_control, hypergeom
@@ -15,9 +15,12 @@ from bcnmf_jax.extras import require
 from bcnmf_jax.tl.cells import ROLES, part
 from bcnmf_jax.tl.stored import Stored
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 def gene_sets(
-    adata: Any,
+    adata: AnnData,
     gmt: str | Path,
     *,
     n_genes: int = 100,
@@ -106,7 +109,7 @@ def gene_sets(
     return pandas.concat(tables, ignore_index=True)
 
 
-def excess(adata: Any, stored: Stored) -> np.ndarray:
+def excess(adata: AnnData, stored: Stored) -> np.ndarray:
     """Loadings less each gene's share of the mean expression of the target, (programs, genes)."""
     rows = np.flatnonzero(stored.roles == ROLES.index("target"))
     target = part(adata, stored.layer, rows, np.flatnonzero(stored.used))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -24,12 +24,15 @@ from bcnmf_jax.tl.cells import ROLES, check_names, is_anndata, named, part, role
 from bcnmf_jax.tl.rows import check
 from bcnmf_jax.tl.stored import check_key, storable
 
+if TYPE_CHECKING:
+    from mudata import MuData
+
 Matrices = dict[str, np.ndarray]
 FAILED = ("collapsed", "nonfinite")
 
 
 def multimodal(
-    mdata: Any,
+    mdata: MuData,
     condition_key: str,
     target: Any,
     background: Any,
@@ -141,7 +144,7 @@ def multimodal(
     mdata.uns[key_added] = storable(about) | {"restarts": pandas.DataFrame(table)}
 
 
-def _modalities(mdata: Any, modalities: Sequence[str] | None) -> list[str]:
+def _modalities(mdata: MuData, modalities: Sequence[str] | None) -> list[str]:
     if not hasattr(mdata, "mod"):
         raise TypeError(
             f"mdata must be a MuData, found {type(mdata).__name__}; bcnmf takes an AnnData"
@@ -172,7 +175,7 @@ def _check(n_components, alpha, loss, n_restarts, max_iter, tol, random_state) -
 
 
 def _matrices(
-    mdata: Any, chosen: list[str], layer: str | None, mask_var: str | None
+    mdata: MuData, chosen: list[str], layer: str | None, mask_var: str | None
 ) -> tuple[Matrices, dict[str, np.ndarray]]:
     """Dense values of all cells, and the features that are used, by modality."""
     every, genes = {}, {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +13,14 @@ from bcnmf_jax.tl.fit import fitted_sets
 from bcnmf_jax.tl.rows import loaded
 from bcnmf_jax.tl.stored import Stored, own
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
 
 
 def alpha_path(
-    adata: Any,
+    adata: AnnData,
     alphas: Sequence[float] = ALPHAS,
     *,
     background: Any = None,

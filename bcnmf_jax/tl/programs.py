@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import vstack
@@ -14,9 +14,12 @@ from bcnmf_jax.tl.cells import ROLES
 from bcnmf_jax.tl.rows import matrix_of
 from bcnmf_jax.tl.stored import Stored, own
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 def rank_programs(
-    adata: Any, n_genes: int = 50, *, background: bool = False, key: str = "bcnmf"
+    adata: AnnData, n_genes: int = 50, *, background: bool = False, key: str = "bcnmf"
 ) -> Any:
     """Top genes of every program, with their loadings and how specific they are.
 
@@ -72,7 +75,7 @@ def specificity(stored: Stored) -> np.ndarray:
     return parts / np.where(total > 0, total, 1)
 
 
-def subtract(adata: Any, *, layer_added: str | None = None, key: str = "bcnmf") -> None:
+def subtract(adata: AnnData, *, layer_added: str | None = None, key: str = "bcnmf") -> None:
     """Write a layer of expression less what the programs of the background explain.
 
     It holds ``max(X - G B, 0)``, with the background's programs B and their codes G in each cell,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
@@ -12,6 +12,9 @@ from scipy.sparse import csr_matrix, vstack
 from bcnmf_jax.data.checks import check_form, check_values
 from bcnmf_jax.data.readers import source
 from bcnmf_jax.data.sources import CHUNK_ROWS, select
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 BLOCK = 512
 """Stored rows, with all their columns, that are in memory at once."""
@@ -77,7 +80,7 @@ class Chosen:
             yield where, self[where]
 
 
-def matrix_of(adata: Any, layer: str | None) -> Any:
+def matrix_of(adata: AnnData, layer: str | None) -> Any:
     """The matrix of an AnnData, in memory or on disk, of which rows can be read alone.
 
     A CSC matrix in memory is copied by rows.

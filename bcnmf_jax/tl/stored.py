@@ -14,13 +14,15 @@ from bcnmf_jax.extras import require, versions
 from bcnmf_jax.tl.cells import ROLES, listed
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from bcnmf_jax.estimator.bcnmf import BCNMF
 
 CHOSEN = ("n_components", "n_background_components", "alpha", "objective")
 """Parameters that may be "auto"; what was chosen is the attribute of the same name and a "_"."""
 
 
-def own(adata: Any) -> None:
+def own(adata: AnnData) -> None:
     """Make a view an AnnData of its own, as whatever is written to it does."""
     if adata.is_view:
         adata.obs = adata.obs.copy()
@@ -107,7 +109,7 @@ def frame(rows: Any) -> Any:
 
 
 def write(
-    adata: Any,
+    adata: AnnData,
     key: str,
     model: BCNMF,
     codes: np.ndarray,
@@ -162,7 +164,7 @@ class Stored:
         ``uns[key]`` itself.
     """
 
-    def __init__(self, adata: Any, key: str):
+    def __init__(self, adata: AnnData, key: str):
         if key not in adata.uns or f"X_{key}" not in adata.obsm:
             raise KeyError(
                 f"adata has no fit under key={key!r}; run bj.tl.bcnmf(adata, ..., "

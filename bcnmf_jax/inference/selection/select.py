@@ -86,8 +86,7 @@ def select(
     """
     loss = Frobenius() if loss is None else loss
     check(data, objectives, alphas, ranks, background_ranks, splits, random_state)
-    kinds = by_name(objectives)
-    objectives = list(kinds)
+    names = list(made := by_name(objectives))
     rows = prepare(data)
     if any(r.weights is not None for r in rows.values()):
         raise ValueError(
@@ -102,17 +101,16 @@ def select(
     try:
         parts = folds(x, y, splits, random_state, groups.get("target"), groups.get("background"))
     except TooFewError as error:
-        return _powerless(error, objectives, alphas, ranks, background_ranks)
+        return _powerless(error, names, alphas, ranks, background_ranks)
     given, weigh = counts or {}, any(part.filled for fold in parts for part in fold)
     held = [counts_of(a, given.get(name), name) for name, a in (("target", x), ("background", y))]
-    work = Work(x, y, parts, loss, random_state, weigh, (held[0], held[1]), kinds)
-    on_progress = on_progress or (lambda share: None)
-    on_progress(0.0)
+    work = Work(x, y, parts, loss, random_state, weigh, (held[0], held[1]), made)
+    (on_progress := on_progress or (lambda share: None))(0.0)
     most, ratio = min(work.basis_rows, x.shape[1]), held_out_ratio(parts, groups.get("target"))
     widths = [k for k in background_ranks if k < most]
     if not widths:
         raise ValueError(f"background_ranks must hold a number below {most}: {background_ranks}")
-    table, nets, kinds = [], [], [(o, a) for o in objectives for a in alphas]
+    table, nets, kinds = [], [], [(o, a) for o in names for a in alphas]
     over_splits = partial(_over_splits, splits, 1 + len(kinds), on_progress)
     crossed = np.stack(over_splits(0, lambda s: work.crossed(s, widths)))
     count = rule.background_rank(widths, crossed)
@@ -122,7 +120,7 @@ def select(
         found = over_splits(i + 1, lambda s, asked=asked: work.candidate(s, *asked, frozen[s]))
         mine, gains = _rows(objective, alpha, ranks, found, ratio)
         table, nets = table + mine, nets + gains
-    taken = rule.choose(table, nets, objectives)
+    taken = rule.choose(table, nets, names)
     background = [
         {"n_background_components": k, "crossed": float(v)}
         for k, v in zip(widths, crossed.mean(0), strict=True)
@@ -223,10 +221,10 @@ def _check_sets(given: Any, name: str) -> None:
         )
 
 
-def _powerless(error, objectives, alphas, ranks, background_ranks) -> Selection:
+def _powerless(error, names, alphas, ranks, background_ranks) -> Selection:
     """The answer where nothing can be split: the simplest setting, not recommended."""
     return Selection(
-        "no power", (str(error),), objectives[0], float(min(alphas)), int(min(ranks)),
+        "no power", (str(error),), names[0], float(min(alphas)), int(min(ranks)),
         int(min(background_ranks)), (), (),
     )  # fmt: skip
 
