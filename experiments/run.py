@@ -22,12 +22,13 @@ from experiments.core.choices import ChoiceConfig
 from experiments.core.circumstances import circumstances
 from experiments.core.config import ConfigError, load
 from experiments.core.data import load_data
+from experiments.core.data_schema import Data
 from experiments.core.formats import printed
 from experiments.core.methods import Fitted, fits, restart_keys
 from experiments.core.records import RESULTS, RowError, read_rows
 from experiments.core.registry import METHODS
 from experiments.core.rows import Results, ResultsError, Row, key, plain
-from experiments.core.schema import Config, Data
+from experiments.core.schema import Config
 from experiments.core.scoring import known, score_one, scorers
 from experiments.core.summary import summarise
 from experiments.core.units import Unit, units
@@ -52,8 +53,12 @@ def identify(
 
 
 def suited(todo: list[Unit], dataset: Dataset) -> list[Unit]:
-    """Of all units those that a data set allows: closed forms take no missing values."""
-    return [unit for unit in todo if dataset.mask is None or not METHODS[unit.method.method].closed]
+    """Units that a data set allows: neither closed forms nor methods from outside take missing
+    values."""
+    if dataset.mask is None:
+        return todo
+    known = [METHODS[unit.method.method] for unit in todo]
+    return [u for u, its in zip(todo, known, strict=True) if not (its.closed or its.function)]
 
 
 Pending = list[tuple[Row, Fitted, Future[dict[str, Any]]]]

@@ -169,19 +169,36 @@ def test_select_takes_an_objective():
     simulated = bj.datasets.beta_simulation(beta=8, n=60, genes=1490)
     data = {"target": simulated.target[:, :60], "background": simulated.background[:, :60]}
     axes = {"ranks": [1, 2], "background_ranks": [2], "splits": 2}
-    named = bj.select(data, objectives=["contrastive"], alphas=[0.5, 1.0], **axes)
-    own = bj.select(data, objectives=[bj.Contrastive()], alphas=[0.5, 1.0], **axes)
-    assert own.objective == "Contrastive"
-    named_so = [{**row, "objective": "Contrastive"} for row in named.table]
-    assert list(own.table) == named_so
-    found = bj.select(data, objectives=[outside.Joint(-0.5)], **axes)
-    assert found.objective == "Joint" and len(found.table) == 2
-    for wrong, said in (
-        ([bj.Contrastive(0.5), bj.Contrastive(1.0)], "different names"),
-        ([outside.Joint(0.1)], "which has no alpha"),
+    named = bj.select(data, objectives=["contrastive"], alphas=[0.7], **axes)
+    own = bj.select(data, objectives=[bj.Contrastive(0.7)], **axes)
+    assert own.objective == "Contrastive" and own.alpha == pytest.approx(0.7)
+    same = [
+        {**row, "objective": "Contrastive", "alpha": mine["alpha"]}
+        for row, mine in zip(named.table, own.table, strict=True)
+    ]
+    assert list(own.table) == same
+    found = bj.select(data, objectives=[outside.Joint(-0.5), bj.BackgroundFirst(3)], **axes)
+    assert len(found.table) == 4 and np.isnan(found.table[0]["alpha"])
+    assert found.n_background_components == {"Joint": 0, "BackgroundFirst": 3}[found.objective]
+    kl = bj.select(data, objectives=[bj.BackgroundFirst(2, loss=bj.KL())], **axes)
+    assert kl.table[0]["gain"] != found.table[2]["gain"]
+
+
+@pytest.mark.parametrize(
+    ("objectives", "said"),
+    [
+        ([bj.Contrastive(0.5), bj.Contrastive(1.0)], "'Contrastive' twice"),
+        (
+            [bj.Contrastive(), bj.BackgroundFirst(2, loss=bj.KL())],
+            "BackgroundFirst has the loss",
+        ),
+        ([bj.objectives.CombinedBasis()], "CombinedBasis has several bases"),
+        ([bj.objectives.Multimodal()], "Multimodal takes no target and background"),
         (["contrast"], "objectives must be among"),
-    ):
-        with pytest.raises(ValueError, match=said):
-            bj.select(data, objectives=wrong, alphas=[0.0, 1.0], **axes)
-    with pytest.raises(TypeError, match="must be names or objects"):
-        bj.select(data, objectives=[outside.Joint], **axes)
+        ([outside.Joint], "must be names or objects"),
+    ],
+    ids=["twice", "losses", "bases", "modalities", "name", "class"],
+)
+def test_objects_that_cannot_be_compared(objectives, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        bj.select({"target": X, "background": Y}, objectives=objectives)

@@ -108,6 +108,11 @@ def test_two_annotated_files_are_a_data_set(folder):
         ('"cells.csv"', '"cell.csv"', "cell.csv"),
         ('groups = "donor"', "", "could not convert string to float: 'd1'"),
         ('condition = "condition"', "", "needs condition, target and background"),
+        ('["control", "sham"]', '["control", "treated"]', "'treated' is in both"),
+        ('groups = "donor"', 'layer = "raw"', "cells.csv has none"),
+        ("power = 2", "power = 2, q = 1", "settings: got an unexpected keyword argument 'q'"),
+        ("power = 2", "power = 2, alpha = 1.0", "have other meanings"),
+        ("ranks = [2]", 'ranks = [2]\ninits = ["nndsvd"]', "leave them out"),
         ('name = "my cells"', 'name = "mixseq"', "needs a name of its own"),
         ('["mine.py"]', '["my.py"]', "modules: there is no file"),
         ('method = "mine"', 'method = "mein"', "or registered by a file in modules; found 'mein'"),
@@ -138,6 +143,85 @@ def test_a_function_is_a_method(folder):
     assert main(asked) == 2 and path.read_bytes() == before
 
 
+def test_rows_of_a_method_that_has_changed_are_refused(folder, capsys):
+    asked = [str(folder / "mine.toml"), "--out", str(folder / "rows"), "--workers", "1"]
+    assert main(asked) == 0
+    before = (folder / "rows" / "mine.jsonl").read_bytes()
+    (folder / "mine.py").write_text(MINE.replace("power, components", "(power + 1), components"))
+    assert main(asked) == 2 and "another configuration" in capsys.readouterr().err
+    assert (folder / "rows" / "mine.jsonl").read_bytes() == before
+
+
+def test_a_method_that_writes_into_its_arguments_changes_no_other(folder):
+    rows = []
+    for body in ("pass", "target[:] = 0"):
+        (folder / "mine.py").write_text(MINE.replace("    of =", f"    {body}\n    of ="))
+        out = folder / body[:4]
+        assert main([str(folder / "mine.toml"), "--out", str(out), "--workers", "1"]) == 0
+        lines = (out / "mine.jsonl").read_text().splitlines()
+        rows.append([r["x_explained"] for r in map(json.loads, lines) if r["method"] == "nmf"])
+    assert rows[0] == rows[1]
+
+
+def test_alphas_in_total_units_are_those_of_the_row(folder):
+    (folder / "mine.py").write_text(MINE.replace("    of =", "    assert alpha != 1.0\n    of ="))
+    text = CONFIG.replace("alphas = [0.5, 1.0]", 'alphas = [1.0]\nalpha_unit = "total"')
+    (folder / "mine.toml").write_text(text.replace("default = { rank = 2, alpha = 1.0 }", ""))
+    assert main([str(folder / "mine.toml"), "--out", str(folder / "rows"), "--workers", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return 1 +", "SyntaxError"),
+        ("return 'text'", "must give codes"),
+        ("1", "codes have shape ()"),
+    ],
+    ids=["syntax", "text", "nothing"],
+)
+def test_a_method_that_cannot_be_used_is_named(folder, capsys, body, said):
+    head = MINE[: MINE.index("    of =")]
+    (folder / "mine.py").write_text(f"{head}    {body}\n")
+    assert main([str(folder / "mine.toml"), "--out", str(folder / "rows"), "--workers", "1"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error.splitlines()[-1] and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: f.rename(columns={"g1": "g0"}), "several columns are named 'g0'"),
+        (lambda f: f.rename(index={"s1": "s0"}), "several samples are named 's0'"),
+        (lambda f: f.assign(g0=-1), "holds negative values, -1 the lowest"),
+        (lambda f: f.assign(kind=[None, *f["kind"][1:]]), "missing values"),
+    ],
+    ids=["columns", "samples", "negative", "labels"],
+)
+def test_a_table_that_cannot_be_used_is_named(folder, capsys, change, said):
+    frame = pd.read_csv(folder / "cells.csv", index_col=0, keep_default_na=False)
+    change(frame).to_csv(folder / "cells.csv")
+    assert main([str(folder / "mine.toml"), "--out", str(folder / "rows")]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said in error and "cells.csv" in error
+
+
+def test_conditions_are_text(folder):
+    frame = pd.read_csv(folder / "cells.csv", index_col=0, keep_default_na=False)
+    codes = {"treated": "01", "control": "2", "sham": "3", "other": ""}
+    frame.assign(condition=frame["condition"].map(codes)).to_csv(folder / "cells.csv")
+    text = CONFIG.replace('["treated"]', '["01"]').replace('["control", "sham"]', '["2", "3"]')
+    (folder / "mine.toml").write_text(text)
+    data = load_data(load(folder / "mine.toml").data[0])
+    assert data.target.shape == (14, 8) and data.background.shape == (15, 8)
+
+
+def test_one_data_set_twice_is_refused(folder):
+    data = CONFIG[CONFIG.index("[[data]]") : CONFIG.index("[[method]]")]
+    (folder / "mine.toml").write_text(CONFIG.replace("[[method]]", f"{data}[[method]]", 1))
+    with pytest.raises(ConfigError, match="my cells is there twice"):
+        load(folder / "mine.toml")
+
+
 def test_codes_of_another_shape_are_refused(folder, capsys):
     (folder / "mine.py").write_text(MINE.replace("[:, :rank]", "[:, :1]"))
     assert main([str(folder / "mine.toml"), "--out", str(folder / "rows")]) == 2
@@ -160,5 +244,17 @@ def test_a_file_is_a_study(tmp_path, capsys):
     (tmp_path / "squares.py").write_text(STUDY.replace("digest(3)", "digest(4)"))
     assert study.main(asked) == 2 and "another configuration" in capsys.readouterr().err
     assert study.main(["nothing"]) == 2 and "no study 'nothing'" in capsys.readouterr().err
+    odd = {
+        "return []": "no jobs",
+        "return [({'n': 1}, dict)]": "config_hash among",
+        "return [({'config_hash': '', 'n': 1}, dict)] * 2": "same first fields",
+    }
+    for jobs, said in odd.items():
+        text = STUDY.replace("return [(", f"{jobs}\n    return [(", 1)
+        (tmp_path / "squares.py").write_text(text)
+        assert study.main([*asked[:-1], str(tmp_path / "new")]) == 2
+        assert said in capsys.readouterr().err
+    (tmp_path / "squares.py").write_text("import nothing_of_this_name")
+    assert study.main(asked) == 2 and "ModuleNotFoundError" in capsys.readouterr().err
     (tmp_path / "squares.py").write_text("STUDY = 1")
     assert study.main(asked) == 2 and "is no experiments.core" in capsys.readouterr().err

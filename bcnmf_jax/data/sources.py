@@ -11,12 +11,12 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Float, PyTree
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.memory import aligned
@@ -33,6 +33,24 @@ class Job(NamedTuple):
     number: int
     start: int
     stop: int
+
+
+class Source(Protocol):
+    """Rows that are read when they are needed, as what `source` gives."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and features."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """Of the values."""
+        ...
+
+    def rows_into(self, start: int, stop: int, out: Float[np.ndarray, "rows g"]) -> None:
+        """Write rows ``start`` to ``stop`` into an array."""
+        ...
 
 
 class Stacked:

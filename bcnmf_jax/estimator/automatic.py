@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 
 from bcnmf_jax.data.checks import DataWarning
 from bcnmf_jax.data.two_sets import SETS
+from bcnmf_jax.estimator.fit_data import FitData
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.inference.background import background_check
 from bcnmf_jax.inference.selection import Selection, select
@@ -35,7 +36,7 @@ class ContrastWarning(DataWarning):
 
 
 def automatic(
-    given: dict[str, Any],
+    given: FitData,
     loss: AbstractLoss,
     *,
     n_components: int | None,
@@ -48,8 +49,7 @@ def automatic(
 
     Parameters
     ----------
-    given : dict
-        ``target`` and ``background``, arrays, sparse matrices or sources.
+    given : FitData
     groups : dict, optional
         Donor (mouse, cell line, ...) of every row of both, which splits keep whole.
 
@@ -59,15 +59,17 @@ def automatic(
         Without a background, with several, or for an objective that has no choice; with weights of
         samples or missing values, which a choice would have to leave out.
     """
-    background = given.get("background")
+    background = given.background
     if background is None or isinstance(background, list):
         raise ValueError(
             "'auto' needs one background: fit(X, background=Y); stack several into one"
         )
     if objective is not None and objective not in KINDS:
         raise ValueError(f"'auto' chooses for objectives {KINDS}, found objective={objective!r}")
-    held = [given[name] for name in SETS]
-    if "weights" in given or any(isinstance(a, np.ndarray) and np.isnan(a).any() for a in held):
+    held = [given.target, background]
+    if given.weights is not None or any(
+        isinstance(a, np.ndarray) and np.isnan(a).any() for a in held
+    ):
         raise ValueError(
             "'auto' takes neither sample_weight nor missing values; choose on complete data, and "
             "fit with what was chosen"

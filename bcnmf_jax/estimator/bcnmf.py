@@ -19,10 +19,10 @@ from bcnmf_jax.estimator.parameters import FIRST, check_parameters, planned
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.inference.restarts import Restart, best, ordered
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.solvers.solver import AbstractSolver
-from bcnmf_jax.streaming.restarts import Restart, best, ordered
 
 
 class CollapsedWarning(DataWarning):
@@ -271,17 +271,17 @@ def fit_watched(
     check_parameters(model)
     given = read_fit(model, X, y, background, sample_weight, groups, background_groups)
     key = jax.random.key(model._seed())
-    with closed(given), jax.enable_x64(given["target"].dtype == np.float64):
+    with closed(given), jax.enable_x64(given.target.dtype == np.float64):
         plan = planned(model, given, callbacks)
         data, stop = sets(given), Stop(model.tol, model.max_iter)
         callbacks.log(
-            f"{plan.objective}, {plan.n_components} components, target {given['target'].shape}: "
+            f"{plan.objective}, {plan.n_components} components, target {given.target.shape}: "
             f"{model.n_restarts} restarts"
         )
         keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(model.n_restarts))
         restarts = data.restarts(plan, keys, stop, callbacks)
         kept = ordered(best(restarts), plan.n_components)
         basis = kept.basis[plan.n_components :]
-        if plan.objective not in FIRST and "background" in given:
-            basis = reference(given["background"], plan.n_background_components, plan.loss)
+        if plan.objective not in FIRST and given.background is not None:
+            basis = reference(given.background, plan.n_background_components, plan.loss)
     model._keep(plan, restarts, kept, basis)

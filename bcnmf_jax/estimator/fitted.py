@@ -1,4 +1,4 @@
-"""Methods of a fitted model: codes, scores, saving."""
+"""`FittedModel`, the base of `BCNMF`: codes, scores, saving."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from sklearn.utils.validation import check_array, check_is_fitted
 import bcnmf_jax
 import bcnmf_jax.estimator.model_files as model_files
 from bcnmf_jax.estimator.automatic import dense, spread
+from bcnmf_jax.estimator.fit_data import FitData
 from bcnmf_jax.estimator.inputs import closed, read_target, read_weights, sets, stacked
 from bcnmf_jax.estimator.model_files import Stored
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.inference.restarts import InMemory, Sets
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.losses import as_loss
 from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.objectives import NMF
 from bcnmf_jax.solvers.solver import AbstractSolver
-from bcnmf_jax.streaming.restarts import InMemory, Sets
 
 REFERENCE = Stop(tol=1e-4, max_steps=300)
 """Of the background's basis that scores are measured against."""
@@ -40,7 +41,7 @@ def reference(background: Any, rank: int, loss: AbstractLoss) -> np.ndarray:
     rows = dense(whole, spread(whole.shape[0], REFERENCE_ROWS))
     plan = Plan("nmf", 0.0, rank, rank, loss)
     # One key for all models, so that they are measured against the same.
-    data = sets({"target": rows}, new=True)
+    data = sets(FitData(rows), new=True)
     assert isinstance(data, InMemory)
     (found,) = data.fits(plan, jax.random.key(0)[None], REFERENCE)
     return np.asarray(found.blocks["basis"])
@@ -202,6 +203,6 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """New samples, checked, in the precision that they have."""
         check_is_fitted(self)
         target = read_target(self, X, reset=False)
-        given = {"target": target} | read_weights(target, sample_weight)
-        with closed(given), jax.enable_x64(given["target"].dtype == np.float64):
+        given = FitData(target, weights=read_weights(target, sample_weight))
+        with closed(given), jax.enable_x64(given.target.dtype == np.float64):
             yield sets(given, new=True)

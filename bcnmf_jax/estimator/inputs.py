@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
@@ -17,7 +18,8 @@ from bcnmf_jax.data.readers import BackedRows, source
 from bcnmf_jax.data.sources import Stacked
 from bcnmf_jax.data.sparse import check_matrix
 from bcnmf_jax.data.two_sets import SETS, annotation
-from bcnmf_jax.streaming.restarts import InMemory, Sets, Streamed
+from bcnmf_jax.estimator.fit_data import FitData, Matrix
+from bcnmf_jax.inference.restarts import InMemory, Sets, Streamed
 
 FLOATS = [np.float64, np.float32]
 
@@ -30,14 +32,12 @@ def read_fit(
     sample_weight: Any,
     groups: Any,
     background_groups: Any,
-) -> dict[str, Any]:
+) -> FitData:
     """The arguments of ``BCNMF.fit``, checked.
 
     Returns
     -------
-    dict
-        ``"target"``, and where there are any ``"background"``, ``"weights"`` and ``"groups"`` (a
-        dictionary by data set).
+    FitData
 
     Raises
     ------
@@ -57,23 +57,22 @@ def read_fit(
         )
     background = model.background if background is None else background
     target = read_target(model, X, reset=True)
-    given = {"target": target} | read_weights(target, sample_weight)
+    weights, named = read_weights(target, sample_weight), None
     if background is not None:
-        given["background"] = read_background(model, background, given["target"].dtype)
-    _all_seen(model, given)
+        background = read_background(model, background, target.dtype)
+    _all_seen(model, target, background)
     if groups is not None or background_groups is not None:
-        if not hasattr(given.get("background"), "shape"):
+        if not hasattr(background, "shape"):
             raise ValueError("groups need one background beside X; leave them out without")
-        both = given["target"], given["background"]
-        found = annotation(both, groups, background_groups, "groups")
-        given["groups"] = dict(zip(SETS, found or (), strict=True))
-    return given
+        found = annotation((target, background), groups, background_groups, "groups")
+        named = dict(zip(map(str, SETS), found or (), strict=True))
+    return FitData(target, background, weights, named)
 
 
-def read_weights(target: Any, sample_weight: Any) -> dict[str, Any]:
-    """``"weights"`` of the rows of the target, checked, where there are any."""
+def read_weights(target: Matrix, sample_weight: Any) -> Float[np.ndarray, " n"] | None:
+    """Weights of the rows of the target, checked."""
     if sample_weight is None:
-        return {}
+        return None
     check_unmasked(sample_weight, "sample_weight", "sample_weight.filled(0)")
     rows = target.shape[0]
     if isinstance(sample_weight, numbers.Number):
@@ -89,10 +88,10 @@ def read_weights(target: Any, sample_weight: Any) -> dict[str, Any]:
         raise ValueError(
             f"sample_weight has shape {found.shape} and X {rows} rows; give one number for each"
         )
-    return {"weights": found}
+    return found
 
 
-def read_target(model: Any, X: Any, *, reset: bool) -> Any:
+def read_target(model: Any, X: Any, *, reset: bool) -> Matrix:
     """X as an array, CSR or CSC matrix of floats, or a source as it is; ``reset`` where it says
     what the features are."""
     if is_source(X):
@@ -108,14 +107,14 @@ def read_target(model: Any, X: Any, *, reset: bool) -> Any:
     return _finite(model, found, "X")
 
 
-def stacked(background: Any) -> Any:
+def stacked(background: Matrix | list[Matrix]) -> Any:
     """Several backgrounds as one."""
     if not isinstance(background, list):
         return background
     return Stacked([source(b) for b in background])
 
 
-def sets(given: dict[str, Any], *, new: bool = False) -> Sets:
+def sets(given: FitData, *, new: bool = False) -> Sets:
     """Checked data, ready to be fitted (or, ``new``, to be read under a basis).
 
     NaN, which pass only under ``missing="mask"``, become a mask.
@@ -125,8 +124,8 @@ def sets(given: dict[str, Any], *, new: bool = False) -> Sets:
     ValueError
         For missing values beside sparse matrices.
     """
-    data = {k: given[k] for k in SETS if k in given}
-    weights = {"target": given["weights"]} if "weights" in given else None
+    data = {k: a for k, a in zip(SETS, given, strict=False) if a is not None}
+    weights = None if given.weights is None else {"target": given.weights}
     leaves = jax.tree.leaves(data)
     missing = any(np.isnan(_values(a)).any() for a in leaves if not is_source(a))
     if any(issparse(a) or is_source(a) for a in leaves):
@@ -141,7 +140,7 @@ def sets(given: dict[str, Any], *, new: bool = False) -> Sets:
     return InMemory(data, weights, mask, new=new)
 
 
-def read_background(model: Any, background: Any, dtype: Any) -> Any:
+def read_background(model: Any, background: Any, dtype: Any) -> Matrix | list[Matrix]:
     """The background as `read_target` gives X, of the features of X; a list of several."""
     several = isinstance(background, list | tuple)
     if several and not background:
@@ -152,7 +151,7 @@ def read_background(model: Any, background: Any, dtype: Any) -> Any:
     return found if len(found) > 1 else found[0]
 
 
-def _background(model: Any, background: Any, name: str, dtype: Any) -> Any:
+def _background(model: Any, background: Any, name: str, dtype: Any) -> Matrix:
     if is_source(background):
         return _source(model, background, name)
     _refuse_odd(background, name)
@@ -174,7 +173,7 @@ def is_source(a: Any) -> bool:
 
 
 @contextmanager
-def closed(given: dict[str, Any]) -> Iterator[None]:
+def closed(given: FitData) -> Iterator[None]:
     """Files of what was read are closed at the end; they open again for whoever reads rows."""
     try:
         yield
@@ -252,14 +251,15 @@ def _unmasked(model: Any, a: Any, name: str) -> Any:
     return np.ma.filled(a.astype(np.result_type(a.dtype, np.float32)), np.nan)
 
 
-def _all_seen(model: Any, given: dict[str, Any]) -> None:
+def _all_seen(model: Any, target: Matrix, background: Matrix | list[Matrix] | None) -> None:
     """Raise ValueError for features that are NaN throughout X, or throughout the background."""
     names = getattr(model, "feature_names_in_", None)
-    for where, name in (("X", "target"), ("background", "background")):
-        parts = given.get(name, [])
-        parts = parts if isinstance(parts, list) else [parts]
-        if parts and all(isinstance(a, np.ndarray) for a in parts):
-            check_seen(np.any([~np.isnan(a).all(0) for a in parts], axis=0), where, names)
+    for where, given in (("X", target), ("background", background)):
+        parts = given if isinstance(given, list) else [given]
+        if all(isinstance(a, np.ndarray) for a in parts):
+            check_seen(
+                np.any([~np.isnan(np.asarray(a)).all(0) for a in parts], axis=0), where, names
+            )
 
 
 def _values(a: Any) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bcnmf_jax.data.checks import MOST_INTEGER, check_integer, check_seed
 from bcnmf_jax.estimator.automatic import automatic
+from bcnmf_jax.estimator.fit_data import FitData
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import most_steps
@@ -82,7 +83,7 @@ def is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == AUTO
 
 
-def planned(model: Any, given: dict[str, Any], callbacks: Callbacks) -> Plan:
+def planned(model: Any, given: FitData, callbacks: Callbacks) -> Plan:
     """The parameters with the values that a fit of these data takes.
 
     Raises
@@ -101,11 +102,11 @@ def planned(model: Any, given: dict[str, Any], callbacks: Callbacks) -> Plan:
     if any(is_auto(getattr(model, name)) for name in names):
         asked = {n: None if is_auto(v := getattr(model, n)) else v for n in names}
         return automatic(
-            given, as_loss(model.loss), groups=given.get("groups"),
+            given, as_loss(model.loss), groups=given.groups,
             on_progress=callbacks.stage("choosing"), **asked,
         )._replace(solver=model.solver)  # fmt: skip
     objective, alpha = model.objective, model.alpha
-    if "background" not in given:
+    if given.background is None:
         if objective in FIRST:
             raise ValueError(f"objective={objective!r} needs background=")
         objective = "nmf"

@@ -1,4 +1,4 @@
-"""Codes of samples: where they start, and their optimum for a fixed basis."""
+"""Codes inside a fit: their start, and `solve_codes` for a basis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes for a basis that is fixed: new samples, and the reduced objective."""
+"""`transform` and `reduced_objective`: codes and cost of samples for a fixed basis."""
 
 from __future__ import annotations
 

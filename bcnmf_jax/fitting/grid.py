@@ -1,4 +1,4 @@
-"""Grids of fits: alpha x rank x restart."""
+"""`sweep`: grids of fits, alpha x rank x restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of fits: as many side by side as memory allows, one batch after the other, with progress.
+"""`run_many`: fits side by side, as many at once as memory allows, with progress.
 
 Alphas, ranks, restarts and resamples are one thing: a problem and a start for each number. Every
 batch is run by the same compiled programs, whether or not somebody listens.

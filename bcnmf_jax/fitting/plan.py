@@ -1,4 +1,4 @@
-"""The plan of a fit: named objectives, and every parameter with its value."""
+"""`Plan`: the parameters of a fit with their values, and the objective that they name."""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ def xlog_ratio(x: Float[Array, "..."], mu: Float[Array, "..."]) -> Float[Array, 
 class AbstractLoss(eqx.Module):
     """A misfit ``D(x | mu) = sum of d(x, mu)`` over entries, with ``mu = h @ w``.
 
-    A subclass gives ``deviance`` and ``gradient_parts`` and inherits the rest. Optional
+    A subclass gives ``deviance``, ``gradient_parts``, ``powers`` and ``eps``, the floor of the
+    reconstruction (0 where none is needed), and inherits the rest. Optional
     ``weights`` multiply ``d`` entry by entry, as ``(n, 1)`` (samples) or ``(n, g)`` (a mask).
     """
 
@@ -55,7 +56,7 @@ class AbstractLoss(eqx.Module):
 
     @abstractmethod
     def gradient_parts(self, x: Float[Array, "..."], mu: Float[Array, "..."]) -> GradientParts:
-        """GradientParts derivative of ``d`` with respect to ``mu``, entry by entry."""
+        """Derivative of ``d`` with respect to ``mu``, entry by entry, in two nonnegative parts."""
 
     @property
     @abstractmethod

@@ -81,7 +81,7 @@ class AbstractAlternating(AbstractSolver):
     ) -> PyTree:
         """The basis, updated, from the statistics of all rows and its gradient in parts."""
 
-    def init(self, objective, data, blocks):
+    def init(self, objective: AbstractObjective, data: Data, blocks: Blocks) -> PyTree:
         return (blocks["basis"], jnp.zeros((), jnp.int32)) if self.extrapolation else None
 
     def ahead(self, basis: PyTree, state: PyTree) -> PyTree:
@@ -136,7 +136,9 @@ class AbstractAlternating(AbstractSolver):
         blocks = canonical(objective, blocks) if objective.scale_free else blocks
         return blocks, self.after(state, old, blocks["basis"], splits)
 
-    def step(self, objective, data, blocks, state):
+    def step(
+        self, objective: AbstractObjective, data: Data, blocks: Blocks, state: PyTree
+    ) -> tuple[Blocks, PyTree]:
         old = blocks["basis"]
         blocks = {**blocks, "basis": self.ahead(old, state)}
         blocks, terms, stats = self.codes(objective, data, blocks)

@@ -1,4 +1,4 @@
-"""Checkpoints: arrays and a description in one file, written whole or not at all."""
+"""Files of checkpoints, written whole or not at all; `resume` says what they hold."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Data sets that are read chunk by chunk, each by itself, and how their terms and codes stand
-among those of an objective."""
+"""`DataSets`: the data set, chunk and codes of every term of an objective."""
 
 from __future__ import annotations
 

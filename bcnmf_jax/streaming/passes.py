@@ -1,5 +1,4 @@
-"""Compiled functions of a pass over data that are read chunk by chunk: those of a fit in memory,
-applied to one data set's chunk at a time, and to what the chunks add up to."""
+"""Compiled functions of a pass: what one chunk adds to the sums, and a step from the sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fit of data that are read chunk by chunk, as a state and what a pass does to it."""
+"""`Streamer`: the start of a fit, a pass, the end, each as a change of a `State`."""
 
 from __future__ import annotations
 

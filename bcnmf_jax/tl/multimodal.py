@@ -17,9 +17,9 @@ from bcnmf_jax.fitting.fixed_basis import reduced_objective, transform
 from bcnmf_jax.fitting.many import fit_restarts
 from bcnmf_jax.fitting.result import Fit, result_name
 from bcnmf_jax.fitting.stop import Stop, most_steps
+from bcnmf_jax.inference.restarts import by_ratio
 from bcnmf_jax.model.losses import as_loss
 from bcnmf_jax.objectives import Multimodal
-from bcnmf_jax.streaming.restarts import by_ratio
 from bcnmf_jax.tl.cells import ROLES, check_names, is_anndata, named, part, roles, used_genes
 from bcnmf_jax.tl.rows import check
 from bcnmf_jax.tl.stored import check_key, storable

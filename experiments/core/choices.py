@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 import bcnmf_jax as bj
 from bcnmf_jax.datasets import Dataset
 from bcnmf_jax.inference.selection import rule
+from experiments.core.data_schema import Data, Strict, check_different
 from experiments.core.rows import Results, Row, plain
-from experiments.core.schema import Data, Strict
 from experiments.core.scoring import known, score_one, scorers
 
 LOSSES = {"frobenius": bj.Frobenius(), "kl": bj.KL()}
@@ -47,6 +47,11 @@ class ChoiceConfig(Strict, frozen=True):
     restarts: int = Field(default=20, ge=1)
     seed: int = Field(default=0, ge=0)
 
+    @model_validator(mode="after")
+    def _different(self) -> ChoiceConfig:
+        check_different(self.data)
+        return self
+
     @property
     def hash(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of everything but the lists of data sets and
@@ -57,9 +62,10 @@ class ChoiceConfig(Strict, frozen=True):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def quickened(self) -> ChoiceConfig:
-        """What ``--quick`` runs: two splits and restarts on simulated data."""
+        """What ``--quick`` runs: two splits and restarts on one data set."""
         choice = self.choice.model_copy(update={"splits": 2, "losses": self.choice.losses[:1]})
-        data = [d for d in self.data if d.name.endswith("simulation")][:1]
+        simulated = [d for d in self.data if d.name.endswith("simulation")]
+        data = (simulated or self.data)[:1]
         return self.model_copy(update={"choice": choice, "restarts": 2, "data": data})
 
 

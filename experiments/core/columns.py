@@ -1,4 +1,4 @@
-"""Columns that tables of settings share: scores, diagnostics, what became of the fits."""
+"""Columns of tables of settings: scores, diagnostics, results."""
 
 # To pandas' own annotations every selection is a Series or a DataFrame and every cell anything.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false

@@ -15,7 +15,7 @@ from bcnmf_jax.datasets import Dataset, log_normalise
 from bcnmf_jax.datasets.tables.files import read_table
 from bcnmf_jax.datasets.tables.table import Table, TableError
 from experiments.core.config import ConfigError
-from experiments.core.schema import Columns, Data
+from experiments.core.data_schema import Columns, Data
 
 
 def built_in(data: Data) -> Dataset:
@@ -28,16 +28,18 @@ def read(path: Path, columns: Columns, *needed: str | None) -> Table:
     needed = tuple(name for name in needed if name)
     if path.suffix not in (".csv", ".tsv"):
         return read_table(path, columns.layer)
+    named = [name for name in (columns.condition, columns.labels, columns.groups) if name]
+    separator = "\t" if path.suffix == ".tsv" else ","
+    header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str).iloc[0].tolist()
     frame = pd.read_csv(
-        path,
-        sep="\t" if path.suffix == ".tsv" else ",",
-        index_col=0,
-        keep_default_na=False,
-        na_values=[""],
-    )
+        path, sep=separator, index_col=0, keep_default_na=False, na_values=[""],
+        dtype=dict.fromkeys(named, str),
+    )  # fmt: skip
+    for what, held in (("columns", header[1:]), ("samples", frame.index.tolist())):
+        if twice := [name for name in held if held.count(name) > 1]:
+            raise TableError(f"several {what} are named {twice[0]!r}; make the names unique")
     if lost := [name for name in needed if name not in frame]:
         raise TableError(f"it has no column {lost[0]!r}")
-    named = (columns.condition, columns.labels, columns.groups)
     obs = frame[[name for name in named if name in frame]]
     values = frame.drop(columns=obs.columns)
     try:
@@ -76,6 +78,9 @@ def own(name: str, columns: Columns) -> Dataset:
             np.asarray(t.values.toarray() if sparse.issparse(t.values) else t.values, np.float32)
             for t in sets
         )
+        for x, what in ((target, "target"), (background, "background")):
+            if (x < 0).any():
+                raise TableError(f"{what} holds negative values, {x.min():g} the lowest")
         counted = all((x == np.round(x)).all() for x in (target, background))
         return Dataset(
             name=name,

@@ -1,5 +1,8 @@
-"""A contrast that is bounded by a floor under the background's reconstruction: one of the forms
-that `configs/bounded.toml` compares, and how an objective outside the package is written."""
+"""`Floored`: a contrast that is bounded by a floor under the background's reconstruction.
+
+An objective and a loss as they are written outside the package; a method of
+`configs/bounded.toml`.
+"""
 
 from __future__ import annotations
 

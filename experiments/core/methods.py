@@ -88,12 +88,22 @@ def _outside(
     data = values(dataset, unit.scale)
     n, g = data["target"].shape
     for rank, alpha in unit.settings:
-        given = unit.method.settings | ({} if alpha is None else {"alpha": alpha})
+        own = unit.identity(dataset, rank, alpha)["alpha"]
+        given = unit.method.settings | ({} if own is None else {"alpha": own})
         for seed in range(len(keys)):
             start = time.perf_counter()
-            found = function(data["target"], data["background"], keys[seed], rank=rank, **given)
-            codes, components = found if isinstance(found, tuple) else (found, np.zeros((0, g)))
-            codes, components = np.asarray(codes), np.asarray(components)
+            # Copies: the method may write into them, and others are fitted after it.
+            found = function(
+                data["target"].copy(), data["background"].copy(), keys[seed], rank=rank, **given
+            )
+            pair = isinstance(found, list | tuple) and len(found) == 2 and np.ndim(found[0]) == 2
+            try:
+                codes = np.asarray(found[0] if pair else found, float)
+                components = np.asarray(found[1] if pair else np.zeros((0, g)), float)
+            except (TypeError, ValueError) as error:
+                raise ConfigError(
+                    f"{unit.method.method}: must give codes, or codes and components ({error})"
+                ) from error
             spent = time.perf_counter() - start
             for name, made, shape in (
                 ("codes", codes, (n, rank)), ("components", components, (len(components), g))

@@ -71,7 +71,7 @@ def _parse(line: str, stem: str) -> dict[str, Any]:
 
 
 def _chose_alpha(row: dict[str, Any]) -> bool:
-    return "auto" in row["options"].values()
+    return row["options"].get("alpha_mode") == "auto"
 
 
 def _setting(row: dict[str, Any]) -> str:
@@ -161,5 +161,17 @@ def read_rows(folder: Path = RESULTS) -> pd.DataFrame:
 
 
 def read_lines_of(path: Path) -> list[dict[str, Any]]:
-    """Rows of one file that are no fits, in order."""
-    return [json.loads(line) for line in path.read_text().split("\n") if line.strip()]
+    """Rows of one file that are no fits, in order.
+
+    Raises
+    ------
+    RowError
+        For a line that is no JSON object; a last one that a killed run left is none.
+    """
+    # Imported here: what reads rows of fits needs neither the package nor jax.
+    from bcnmf_jax.storage.lines import read_lines
+
+    try:
+        return list(read_lines(path).values())
+    except ValueError as error:
+        raise RowError(str(error)) from None

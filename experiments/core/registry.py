@@ -6,6 +6,7 @@ jax nor the package, so that tables are made without them.
 
 from __future__ import annotations
 
+import hashlib
 import runpy
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ class KnownMethod:
         Of a method from outside; None for those in `experiments.core.methods`.
     scale : {"log", "counts"}
         Of the data that ``function`` is given.
+    source : str
+        The sha256 of the file of ``function``: rows of one that has changed are told apart.
     """
 
     label: str
@@ -46,6 +49,7 @@ class KnownMethod:
     extra: bool = False
     function: Callable[..., Any] | None = None
     scale: Literal["log", "counts"] = "log"
+    source: str = ""
 
 
 # The palette of Okabe and Ito (2008), which colour-blind readers can tell apart, and a marker each.
@@ -138,12 +142,15 @@ def method(
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         held = METHODS.get(name)
-        same = held and held.function and held.function.__code__ == function.__code__
+        file = function.__code__.co_filename
+        same = held and held.function and held.function.__code__.co_filename == file
         if held and not same:
             raise ValueError(f"a method {name!r} is registered already; choose another name")
+        source = hashlib.sha256(Path(function.__code__.co_filename).read_bytes()).hexdigest()
         METHODS[name] = KnownMethod(
-            label, colour, marker, contrast=contrast, function=function, scale=scale
-        )
+            label, colour, marker,
+            contrast=contrast, function=function, scale=scale, source=source,
+        )  # fmt: skip
         return function
 
     return register
@@ -156,8 +163,13 @@ def read_modules(paths: list[Path]) -> None:
     ------
     FileNotFoundError
         If one is not there.
+    ValueError
+        If one cannot be run.
     """
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"modules: there is no file {path}")
-        runpy.run_path(str(path), run_name=path.stem)
+        try:
+            runpy.run_path(str(path), run_name=path.stem)
+        except Exception as error:
+            raise ValueError(f"modules: {path}: {type(error).__name__}: {error}") from error

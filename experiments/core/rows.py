@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from bcnmf_jax.storage.lines import append_lines, read_lines
@@ -42,6 +43,8 @@ def plain(value: Any) -> Any:
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist())
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
@@ -156,13 +159,21 @@ def recorded(path: Path, jobs: Sequence[Job], shared: Row) -> list[Row]:
     ResultsError
         As `Results`.
     """
+    if not jobs:
+        raise ResultsError(f"{path}: there are no jobs to do")
     fields = list(jobs[0][0])
+    if "config_hash" not in fields or any(list(about) != fields for about, _ in jobs):
+        raise ResultsError(
+            f"{path}: the first fields of all jobs must be the same, and config_hash among them"
+        )
 
     def about_what(row: Row) -> str:
         return json.dumps([row[field] for field in fields], sort_keys=True)
 
     with Results(path, {about["config_hash"] for about, _ in jobs}, about_what) as results:
         todo = [(plain(about), work) for about, work in jobs]
+        if len({about_what(about) for about, _ in todo}) < len(todo):
+            raise ResultsError(f"{path}: two jobs have the same first fields")
         todo = [(about, work) for about, work in todo if about_what(about) not in results.done]
         for about, work in tqdm(todo, unit="row"):
             results.append([plain(shared | about | work())])

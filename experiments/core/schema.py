@@ -7,103 +7,18 @@ set.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from experiments.core.registry import DATASETS, LOSSES, METHODS
+from experiments.core.data_schema import Data, Strict, among, check_different
+from experiments.core.registry import LOSSES, METHODS
 
 Alpha = float | Literal["auto"] | None
-
-
-class Strict(BaseModel, frozen=True):
-    """Unknown keys and wrong types are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-def _among(name: str, known: Iterable[str], more: str) -> str:
-    if name not in known:
-        raise ValueError(f"Input should be one of {', '.join(known)}, {more}; found {name!r}")
-    return name
-
-
-class Columns(Strict, frozen=True):
-    """A data set of one's own: a file, or two, and the names of its columns.
-
-    Attributes
-    ----------
-    path : str
-        An .h5ad, or a .csv or .tsv with a header, a first column of samples' names, and a column
-        per feature; from the folder of the configuration.
-    background_path : str or None
-        A second file with the background, where ``path`` holds the target alone.
-    condition : str or None
-        Column that tells target and background apart in a single file.
-    target, background : list of str
-        Its values.
-    labels : str
-        Column of what scores compare with.
-    groups : str or None
-        Column of donors, mice or the like.
-    layer : str or None
-        Of the .h5ad; X by default.
-    sha256 : str
-        Of the content of all files; taken when the configuration is read, so that rows of a file
-        that has changed are told apart.
-    folder : Path
-        Of the configuration.
-    """
-
-    path: str
-    labels: str
-    background_path: str | None = None
-    condition: str | None = None
-    target: list[str] = []
-    background: list[str] = []
-    groups: str | None = None
-    layer: str | None = None
-    sha256: str = ""
-    folder: Path = Field(default=Path(), exclude=True)
-
-    @model_validator(mode="after")
-    def _two_sets(self) -> Columns:
-        one = bool(self.condition and self.target and self.background)
-        if one == bool(self.background_path):
-            raise ValueError("needs condition, target and background, or background_path")
-        return self
-
-
-class Data(Strict, frozen=True):
-    """A data set: a function of ``bcnmf_jax.datasets`` and its arguments, or a file of one's own.
-
-    ``background_fraction`` keeps that share of the background's rows, drawn once for all runs.
-    """
-
-    name: str
-    args: dict[str, int | float | str] = {}
-    background_fraction: float = Field(default=1.0, gt=0, le=1)
-    file: Columns | None = None
-
-    @model_validator(mode="after")
-    def _known(self) -> Data:
-        if self.file is None:
-            try:
-                _among(self.name, DATASETS, "or have a [data.file]")
-            except ValueError as error:
-                raise ValueError(f"name: {error}") from None
-        elif self.name in DATASETS or self.args:
-            raise ValueError("a data set with a file needs a name of its own, and takes no args")
-        return self
-
-    @property
-    def described(self) -> dict[str, int | float | str]:
-        """What a row says about the data beside the name."""
-        part = {"background_fraction": self.background_fraction}
-        return self.args | (part if self.background_fraction < 1 else {})
+RESERVED = ("alpha", "rank", "alpha_mode", "solver", "init", "damping", "inner_steps")
+"""Options of rows that no setting of a method from outside may be named by."""
 
 
 class Stop(Strict, frozen=True):
@@ -153,28 +68,28 @@ class Method(Strict, frozen=True):
         "bounded",
         "families",
     ] = "main"
-    losses: list[str] = []
+    losses: list[str] = Field(default=[])
     ranks: list[int] = Field(min_length=1)
-    alphas: list[float | Literal["auto"]] = []
+    alphas: list[float | Literal["auto"]] = Field(default=[])
     alpha_unit: Literal["sample", "total"] = "sample"
     extra: int = Field(default=0, ge=0)
     overlap: float = Field(default=0.0, ge=0)
     normalised: bool = True
-    floors: list[float] = []
+    floors: list[float] = Field(default=[])
     solvers: list[Solver] = Field(default=[Solver()], min_length=1)
     inits: list[Literal["random", "nndsvd"]] = Field(default=["random"], min_length=1)
     default: Default | None = None
-    settings: dict[str, int | float | str | bool] = {}
+    settings: dict[str, int | float | str | bool] = Field(default={})
 
     @field_validator("losses")
     @classmethod
     def _known_losses(cls, names: list[str]) -> list[str]:
-        return [_among(name, LOSSES, "which are all") for name in names]
+        return [among(name, LOSSES, "which are all") for name in names]
 
     @field_validator("method")
     @classmethod
     def _known(cls, name: str) -> str:
-        return _among(name, METHODS, "or registered by a file in modules")
+        return among(name, METHODS, "or registered by a file in modules")
 
     @model_validator(mode="after")
     def _together(self) -> Method:
@@ -191,6 +106,10 @@ class Method(Strict, frozen=True):
             f"alphas: {name} has none; leave it out": not its.contrast and self.alphas,
             'alphas: "auto" is for cpca only': "auto" in self.alphas and name != "cpca",
             f"settings: {name} has none; leave it out": self.settings and not outside,
+            f"settings: {', '.join(RESERVED)} have other meanings": outside
+            and set(self.settings) & set(RESERVED),
+            f"solvers, inits, floors, overlap: {name} has none; leave them out": outside
+            and self.model_fields_set & {"solvers", "inits", "floors", "overlap", "normalised"},
             "alphas: must be at least 0": any(a < 0 for a in numbers),
             "ranks: must be at least 1": min(self.ranks) < 1,
             f"extra: {name} needs at least 1": its.extra and not self.extra,
@@ -201,6 +120,12 @@ class Method(Strict, frozen=True):
         for problem, found in problems.items():
             if found:
                 raise ValueError(problem)
+        if its.function is not None:
+            given = self.settings | ({"alpha": 1.0} if its.contrast else {})
+            try:
+                inspect.signature(its.function).bind(None, None, None, rank=1, **given)
+            except TypeError as error:
+                raise ValueError(f"settings: {error}") from None
         return self
 
     @property
@@ -225,7 +150,7 @@ class Quick(Strict, frozen=True):
 
     restarts: int = Field(default=2, ge=1)
     max_steps: int = Field(default=50, ge=1)
-    args: dict[str, int | float] = {}
+    args: dict[str, int | float] = Field(default={})
 
 
 class Config(Strict, frozen=True):
@@ -241,7 +166,12 @@ class Config(Strict, frozen=True):
     stop: Stop = Stop()
     narrow: Narrow | None = None
     quick: Quick = Quick()
-    modules: list[str] = []
+    modules: list[str] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _different(self) -> Config:
+        check_different(self.data)
+        return self
 
     def hash(self, method: Method, data: Data) -> str:
         """Twelve hexadecimal digits of the SHA-256 of everything that the rows of one method on one
@@ -249,6 +179,8 @@ class Config(Strict, frozen=True):
         parts = {"method": method, "data": data, "stop": self.stop}
         told: dict[str, Any] = {k: v.model_dump(exclude_defaults=True) for k, v in parts.items()}
         told |= {"settings": self.settings(method), "restarts": self.restarts, "seed": self.seed}
+        if its := METHODS[method.method].source:
+            told["source"] = its
         text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -1,4 +1,4 @@
-"""Scores in processes beside the one that fits: most of their time is spent in the interpreter."""
+"""Scores of fits, computed in worker processes."""
 
 from __future__ import annotations
 

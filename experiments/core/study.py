@@ -66,13 +66,20 @@ def find(name: str) -> Study:
     if name.endswith(".py"):
         if not Path(name).is_file():
             raise RowError(f"there is no file {name}")
-        held = runpy.run_path(name, run_name=Path(name).stem).get("STUDY")
+        try:
+            held = runpy.run_path(name, run_name=Path(name).stem).get("STUDY")
+        except Exception as error:
+            raise RowError(f"{name}: {type(error).__name__}: {error}") from error
     elif name in names():
         held = getattr(import_module(f"experiments.studies.{name}"), "STUDY", None)
     else:
         raise RowError(f"no study {name!r}; there are {', '.join(names())}, or give a file .py")
+    if held is None:
+        raise RowError(f"{name} has no STUDY")
     if not isinstance(held, Study):
         raise RowError(f"{name}: its STUDY is no experiments.core.study.Study")
+    if name in names() and held.name != name:
+        raise RowError(f"the study {held.name!r} must have the name of its module, {name!r}")
     return held
 
 

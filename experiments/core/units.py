@@ -1,4 +1,4 @@
-"""What of a configuration is fitted in one go, and how a row says what was asked for."""
+"""`Unit`: one method and data set with the settings that are fitted together."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.core.records import RESULTS, ROOT, RowError, read_rows
-from experiments.core.registry import METHODS
+from experiments.core.registry import METHODS, read_modules
 from experiments.core.style import COLLAPSED, band, cells, legend, look, new_figure, save, style
 from experiments.core.summary import (
     APART,
@@ -194,12 +194,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of recorded rows")
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="published numbers")
     parser.add_argument("--out", type=Path, default=FIGURES, help="folder for figures")
+    parser.add_argument(
+        "--modules", type=Path, nargs="*", default=[], help="files that register methods"
+    )
     options = parser.parse_args(argv)
     try:
+        read_modules(options.modules)
         rows, published = read_rows(options.results), read_published(options.published)
         with look():
             names = [save(figure, name, options.out) for name, figure in build(rows, published)]
-    except RowError as error:
+    except (RowError, OSError, ValueError) as error:
         sys.exit(f"experiments.paper.figures: {error}")
     print(f"{len(names)} figures in {options.out}")
     stale = sorted({path.stem for path in options.out.glob("*.*")} - set(names))

@@ -17,6 +17,7 @@ import pandas as pd
 from experiments.core.columns import SCORE_COLUMNS, Column, italic, numbers, restarts, score_cells
 from experiments.core.formats import Table, write
 from experiments.core.records import RESULTS, ROOT, RowError, read_rows
+from experiments.core.registry import read_modules
 from experiments.core.study import ROWS
 from experiments.core.study import tables as study_tables
 from experiments.core.summary import (
@@ -177,14 +178,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--studies", type=Path, default=ROWS, help="folder of rows of studies")
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="published numbers")
     parser.add_argument("--out", type=Path, default=TABLES, help="folder for tables")
+    parser.add_argument(
+        "--modules", type=Path, nargs="*", default=[], help="files that register methods"
+    )
     options = parser.parse_args(argv)
     try:
+        read_modules(options.modules)
         rows = read_rows(options.results)
         tables = build(rows, read_published(options.published))
         if choices := read_choices(options.choices):
             tables.append(regret_table(choices, summarise(rows)))
         tables += study_tables(options.studies)
-    except RowError as error:
+    except (RowError, OSError, ValueError) as error:
         sys.exit(f"experiments.paper.tables: {error}")
     written = [path for table in tables for path in write(table, options.out)]
     stale = sorted(set(options.out.glob("*.*")) - set(written))

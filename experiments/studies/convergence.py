@@ -24,9 +24,9 @@ from jax import lax
 
 import bcnmf_jax as bj
 from experiments.core.data import load_data
+from experiments.core.data_schema import Data
 from experiments.core.formats import Table, with_arguments
 from experiments.core.rows import Job, Row
-from experiments.core.schema import Data
 from experiments.core.study import Study, digest
 from experiments.studies.critical_alphas import data_sets
 

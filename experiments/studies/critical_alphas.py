@@ -21,10 +21,10 @@ import pandas as pd
 import bcnmf_jax as bj
 from experiments.core.config import load_fits
 from experiments.core.data import load_data
+from experiments.core.data_schema import Data
 from experiments.core.formats import Table, with_arguments
 from experiments.core.records import ROOT
 from experiments.core.rows import Job, Row
-from experiments.core.schema import Data
 from experiments.core.study import Study, digest
 from experiments.core.summary import CONFIGS
 

@@ -22,9 +22,9 @@ import pandas as pd
 
 import bcnmf_jax as bj
 from experiments.core.data import load_data
+from experiments.core.data_schema import Data
 from experiments.core.formats import Table, data_name, quartiles, score
 from experiments.core.rows import Job, Row
-from experiments.core.schema import Data
 from experiments.core.scoring import known, score_one, scorers
 from experiments.core.study import Study, digest
 

@@ -16,7 +16,7 @@ from bcnmf_jax.fitting.fixed_basis import transform
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference.arrangements import Arrangement
-from bcnmf_jax.streaming.restarts import InMemory
+from bcnmf_jax.inference.restarts import InMemory
 
 TINY = 1e-3
 """A usage below this share of the other counts as this share: ratios stay finite."""

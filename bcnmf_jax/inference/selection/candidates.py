@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -36,17 +35,12 @@ DROPPED = Stop(tol=1e-4, max_steps=2)
 """Of codes from known ones, where one component less is left."""
 
 
-def by_name(objectives: Sequence[str | AbstractObjective]) -> dict[str, str | AbstractObjective]:
-    """Objectives by their names; of an object that of its class."""
-    return {o if isinstance(o, str) else type(o).__name__: o for o in objectives}
-
-
 def make(
     kind: str | AbstractObjective, alpha: float, loss: AbstractLoss, background_rank: int
 ) -> AbstractObjective:
-    """The objective of a kind, bounded below for every loss; or an object at another alpha."""
+    """The objective of a kind, bounded below for every loss; an object as it is."""
     if isinstance(kind, AbstractObjective):
-        return replace(kind, alpha=alpha) if hasattr(kind, "alpha") else kind
+        return kind
     if kind == "shared_target":
         return SharedTarget(shared_rank=background_rank, alpha=alpha, loss=loss)
     if kind != "contrastive":

@@ -13,13 +13,19 @@ from scipy.optimize import linear_sum_assignment
 from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.inference.selection import rule
-from bcnmf_jax.inference.selection.candidates import KINDS, by_name
+from bcnmf_jax.inference.selection.candidates import KINDS
 from bcnmf_jax.inference.selection.folds import TooFewError, folds, held_out_ratio
+from bcnmf_jax.inference.selection.outside import (
+    Objectives,
+    by_name,
+    candidates,
+    check_objects,
+    loss_of,
+)
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.inference.selection.thinning import counts_of
 from bcnmf_jax.inference.selection.work import PLANTED, Work
 from bcnmf_jax.model.loss import AbstractLoss
-from bcnmf_jax.model.losses import Frobenius
 from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.model.scale import scaled
 from bcnmf_jax.objectives import NMF
@@ -53,9 +59,9 @@ def select(
     data : dict
         ``{"target": X, "background": Y}``, one background.
     objectives : sequence of str or AbstractObjective
-        In order of preference: "sequential", "background_first", "shared_target", "contrastive", or
-        objects, which keep their own loss, are named by their class and take each of ``alphas``
-        where they have an ``alpha``.
+        In order of preference: "sequential", "background_first", "shared_target", "contrastive",
+        each with all ``alphas``; or objects, which are tried as they are, with their own loss,
+        alpha and extra components, and named by their class.
     alphas : sequence of float
         Contrasts per sample.
     ranks : sequence of int
@@ -63,7 +69,7 @@ def select(
     background_ranks : sequence of int
         Numbers of background components, chosen by bi-cross-validation of the background.
     loss : AbstractLoss, optional
-        By default squared error.
+        By default squared error, or the loss of the objects.
     groups : dict, optional
         ``{"target": (n,), "background": (m,)}``: donors, mice, cell lines, which splits keep whole.
     counts : dict, optional
@@ -84,33 +90,27 @@ def select(
     TypeError, ValueError
         For data as `prepare` says, names that are not known, and empty or impossible axes.
     """
-    loss = Frobenius() if loss is None else loss
+    loss = loss_of(objectives) if loss is None else loss
     check(data, objectives, alphas, ranks, background_ranks, splits, random_state)
-    names = list(made := by_name(objectives))
-    rows = prepare(data)
-    if any(r.weights is not None for r in rows.values()):
-        raise ValueError(
-            "select takes neither weights nor masked values; choose on complete data, and fit with "
-            "what was chosen"
-        )
-    rows, _ = scaled(NMF(loss), rows)
-    x, y = np.asarray(rows["target"].x), np.asarray(rows["background"].x)
+    made = by_name(objectives)
+    x, y = _read(data, made, loss)
     for name, given in {"groups": groups, "counts": counts}.items():
         _check_sets(given, name)
     groups = groups or {}
     try:
         parts = folds(x, y, splits, random_state, groups.get("target"), groups.get("background"))
     except TooFewError as error:
-        return _powerless(error, names, alphas, ranks, background_ranks)
+        return _powerless(error, list(made), alphas, ranks, background_ranks)
     given, weigh = counts or {}, any(part.filled for fold in parts for part in fold)
     held = [counts_of(a, given.get(name), name) for name, a in (("target", x), ("background", y))]
     work = Work(x, y, parts, loss, random_state, weigh, (held[0], held[1]), made)
-    (on_progress := on_progress or (lambda share: None))(0.0)
+    on_progress = on_progress or (lambda share: None)
+    on_progress(0.0)
     most, ratio = min(work.basis_rows, x.shape[1]), held_out_ratio(parts, groups.get("target"))
     widths = [k for k in background_ranks if k < most]
     if not widths:
         raise ValueError(f"background_ranks must hold a number below {most}: {background_ranks}")
-    table, nets, kinds = [], [], [(o, a) for o in names for a in alphas]
+    table, nets, kinds = [], [], candidates(made, alphas)
     over_splits = partial(_over_splits, splits, 1 + len(kinds), on_progress)
     crossed = np.stack(over_splits(0, lambda s: work.crossed(s, widths)))
     count = rule.background_rank(widths, crossed)
@@ -120,16 +120,31 @@ def select(
         found = over_splits(i + 1, lambda s, asked=asked: work.candidate(s, *asked, frozen[s]))
         mine, gains = _rows(objective, alpha, ranks, found, ratio)
         table, nets = table + mine, nets + gains
-    taken = rule.choose(table, nets, names)
+    taken = rule.choose(table, nets, list(made))
     background = [
         {"n_background_components": k, "crossed": float(v)}
         for k, v in zip(widths, crossed.mean(0), strict=True)
     ]
     outcome, reason = _outcome(table, work, frozen, taken)
+    if isinstance(own := made[taken["objective"]], AbstractObjective):
+        count = own.extra
     return Selection(
         outcome, (reason,), taken["objective"], taken["alpha"], taken["n_components"], count,
         tuple(table), tuple(background),
     )  # fmt: skip
+
+
+def _read(data: dict, made: Objectives, loss: AbstractLoss) -> tuple[NDArray, NDArray]:
+    """Target and background, checked and scaled."""
+    rows = prepare(data)
+    if any(r.weights is not None for r in rows.values()):
+        raise ValueError(
+            "select takes neither weights nor masked values; choose on complete data, and fit with "
+            "what was chosen"
+        )
+    check_objects(made, loss, rows)
+    rows, _ = scaled(NMF(loss), rows)
+    return np.asarray(rows["target"].x), np.asarray(rows["background"].x)
 
 
 def _over_splits(
@@ -252,15 +267,10 @@ def check(data, objectives, alphas, ranks, background_ranks, splits, random_stat
     for name, axis in axes.items():
         if isinstance(axis, str) or len(axis) == 0:
             raise ValueError(f"{name} must be a list with at least one value, found {axis!r}")
-    objects = [o for o in objectives if isinstance(o, AbstractObjective)]
     if unknown := [o for o in objectives if not isinstance(o, AbstractObjective | str)]:
         raise TypeError(f"objectives must be names or objects, found {unknown[0]!r}")
     if unknown := [o for o in objectives if isinstance(o, str) and o not in KINDS]:
         raise ValueError(f"objectives must be among {KINDS}, or objects, found {unknown[0]!r}")
-    if len(by_name(objectives)) < len(objectives):
-        raise ValueError(f"objectives must have different names, found {list(objectives)}")
-    if len(alphas) > 1 and (fixed := [o for o in objects if not hasattr(o, "alpha")]):
-        raise ValueError(f"alphas must be one for {type(fixed[0]).__name__}, which has no alpha")
     for name in ("ranks", "background_ranks"):
         for i, rank in enumerate(axes[name]):
             check_integer(rank, f"{name}[{i}]")

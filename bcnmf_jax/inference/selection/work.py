@@ -1,4 +1,4 @@
-"""The compiled programs of a selection, on the rows of each split."""
+"""`Work`: the fits and measurements of every split: candidates, null, planted program."""
 
 from __future__ import annotations
 

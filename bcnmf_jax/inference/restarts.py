@@ -1,4 +1,4 @@
-"""Restarts of a plan on data in memory or read chunk by chunk, and what a basis says of data."""
+"""`InMemory` and `Streamed`: two data sets, the restarts of a plan on them, and their codes."""
 
 from __future__ import annotations
 
