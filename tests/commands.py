@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bcnmf_jax.cli.app import app
+from bcnmf_jax.cli._app import app
 
 FEATURES = [f"g{i}" for i in range(20)]
 SMALL = ["--n-components", "2", "--restarts", "2", "--max-iter", "40", "--tol", "1e-3"]

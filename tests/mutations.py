@@ -30,11 +30,11 @@ class Mutation(NamedTuple):
 
 MUTATIONS = (
     Mutation(
-        "the contrast attracts (a sign)", "objectives/contrastive.py",
+        "the contrast attracts (a sign)", "objectives/_contrastive.py",
         "weight=-a)", "weight=a)", "test_parity test_objectives",
     ),
     Mutation(
-        "alpha is of the sum, not per sample (a factor)", "objectives/contrastive.py",
+        "alpha is of the sum, not per sample (a factor)", "objectives/_contrastive.py",
         '* data["target"].size / r.size', "* 1", "test_parity test_objectives",
     ),
     Mutation(
@@ -89,7 +89,7 @@ MUTATIONS = (
         "jax.random.fold_in(key, j), (features,)", "jax.random.key(0), (features,)", "test_fit",
     ),
     Mutation(
-        "streamed codes miss the scale that left the basis", "streaming/streamer.py",
+        "streamed codes miss the scale that left the basis", "streaming/_streamer.py",
         "scales *= np.asarray(unit)", "pass", "test_stream",
     ),
     Mutation(

@@ -47,7 +47,7 @@ def foreign(tree):
     """Dotted names that a module imports from other packages, or reads from an object."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (a.name for a in node.names)
+            yield from (a.name for a in node.names if not a.name.startswith("bcnmf_jax"))
         elif isinstance(node, ast.ImportFrom) and not node.module.startswith("bcnmf_jax"):
             yield from (f"{node.module}.{a.name}" for a in node.names)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -119,3 +119,27 @@ def test_import_is_light():
 
 def test_public_names_exist():
     assert all(hasattr(bj, name) for name in bj.__all__)
+
+
+def test_private_modules_are_those_that_no_other_room_imports():
+    """A module that is used in its own room alone begins with an underscore, and no other does."""
+    repository = ROOT.parent
+    modules = {".".join(p.relative_to(repository).with_suffix("").parts): p for p in FILES}
+    modules = {name: p for name, p in modules.items() if len(p.relative_to(ROOT).parts) > 1}
+    foreign = set()
+    for folder in ("bcnmf_jax", "experiments", "benchmarks"):
+        for path in (repository / folder).rglob("*.py"):
+            own = path.relative_to(repository).parts[:2]
+            used = {name for name in imported_modules(path) if name in modules}
+            foreign |= {name for name in used if tuple(name.split(".")[:2]) != own}
+    for name, path in modules.items():
+        if not path.name.startswith("__"):
+            assert path.name.startswith("_") == (name not in foreign), path
+
+
+def imported_modules(path):
+    """Dotted names that may be modules: what is imported from, and that with each name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{a.name}" for a in node.names)

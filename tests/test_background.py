@@ -9,8 +9,8 @@ from scipy.sparse import csr_matrix
 
 import bcnmf_jax as bj
 from bcnmf_jax.datasets import log_normalise
-from bcnmf_jax.inference.background import structure
-from bcnmf_jax.inference.background.finding import judge
+from bcnmf_jax.inference.background import _structure as structure
+from bcnmf_jax.inference.background._finding import judge
 from experiments.core.donors import donor_simulation
 
 

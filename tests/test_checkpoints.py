@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.streaming import checkpoint
+from bcnmf_jax.streaming import _checkpoint as checkpoint
 from tests.contracts import same
 
 KEY = jax.random.key(0)

@@ -17,9 +17,9 @@ from typer.main import get_command
 
 import bcnmf_jax as bj
 from bcnmf_jax import cli
-from bcnmf_jax.cli import inputs
-from bcnmf_jax.cli.app import app
-from bcnmf_jax.cli.options import FitOptions
+from bcnmf_jax.cli import _inputs as inputs
+from bcnmf_jax.cli._app import app
+from bcnmf_jax.cli._options import FitOptions
 from bcnmf_jax.datasets import log_normalise
 from bcnmf_jax.inference.selection import OUTCOMES
 from bcnmf_jax.report.run_folder import read_config, read_table

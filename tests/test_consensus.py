@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.inference.consensus_programs import clusters
-from bcnmf_jax.inference.resampling import draws, how_often, weighed
+from bcnmf_jax.inference._consensus_programs import clusters
+from bcnmf_jax.inference._resampling import draws, how_often, weighed
 from bcnmf_jax.metrics import recovery
 from tests.contracts import same
 

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 import bcnmf_jax as bj
 from bcnmf_jax.datasets.tables import TableError, read_table
 from bcnmf_jax.inference.background import background_check, split_by_stratum
-from bcnmf_jax.tl.rows import Chosen, matrix_of
+from bcnmf_jax.tl._rows import Chosen, matrix_of
 
 WIDTH, ROWS = 8, 60
 FAR = 2**63

@@ -10,10 +10,10 @@ from scipy.stats import ttest_ind, ttest_rel
 
 import bcnmf_jax as bj
 from bcnmf_jax.datasets import log_normalise
-from bcnmf_jax.inference.arrangements import Arrangement, arrangements, obstacle
-from bcnmf_jax.inference.enrichment_test.enrich import as_observed
-from bcnmf_jax.inference.enrichment_test.refits import Answer, compare, log2_ratio, partners
-from bcnmf_jax.inference.enrichment_test.samples import by_cell, by_group
+from bcnmf_jax.inference._arrangements import Arrangement, arrangements, obstacle
+from bcnmf_jax.inference.enrichment_test._enrich import as_observed
+from bcnmf_jax.inference.enrichment_test._refits import Answer, compare, log2_ratio, partners
+from bcnmf_jax.inference.enrichment_test._samples import by_cell, by_group
 from experiments.core.donors import donor_simulation
 
 SMALL = {"donors": (4, 4), "cells": 12, "genes": 150}

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import bcnmf_jax as bj
-from bcnmf_jax.estimator.inputs import stacked
+from bcnmf_jax.estimator._inputs import stacked
 from bcnmf_jax.inference.restarts import Restart, ordered
 
 FAST = {"n_components": 3, "n_restarts": 3, "random_state": 0, "max_iter": 300}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.streaming.checkpoint import load
+from bcnmf_jax.streaming._checkpoint import load
 from tests.contracts import same
 
 PROGRAM = Path(__file__).parents[1] / "docs" / "examples" / "distributed.py"

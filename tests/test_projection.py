@@ -9,8 +9,8 @@ from scipy.optimize import minimize, nnls
 
 import bcnmf_jax as bj
 from bcnmf_jax.data.rows import Rows
-from bcnmf_jax.solvers.exact_codes import settle
-from bcnmf_jax.solvers.quasi_newton import Memory
+from bcnmf_jax.solvers._exact_codes import settle
+from bcnmf_jax.solvers._quasi_newton import Memory
 from tests import tables
 
 KEY = jax.random.key(0)

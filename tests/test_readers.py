@@ -12,7 +12,7 @@ from sklearn.base import clone
 import bcnmf_jax as bj
 from bcnmf_jax.data.sources import Reader, Stacked
 from bcnmf_jax.datasets.tables.files import _single
-from bcnmf_jax.tl.rows import Chosen
+from bcnmf_jax.tl._rows import Chosen
 
 
 def anndata_sources(X, folder):

@@ -9,12 +9,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from bcnmf_jax.report import embedding, write
-from bcnmf_jax.report.contents import read_run
-from bcnmf_jax.report.programs import programs
+from bcnmf_jax.report import _embedding as embedding
+from bcnmf_jax.report import write
+from bcnmf_jax.report._contents import read_run
+from bcnmf_jax.report._programs import programs
+from bcnmf_jax.report._trust import judge, light
 from bcnmf_jax.report.run_folder import read_table, write_config, write_table
 from bcnmf_jax.report.run_forms import RunFolderError
-from bcnmf_jax.report.trust import judge, light
 from tests.report_runs import base, candidates, fit_run, path_rows
 
 BAD = "<script>alert('x')</script>"

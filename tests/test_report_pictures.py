@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bcnmf_jax.report.embedding import embed
-from bcnmf_jax.report.pictures import Series, box, chart, ticks
+from bcnmf_jax.report._embedding import embed
+from bcnmf_jax.report._pictures import Series, box, chart, ticks
 
 
 def test_embedding_is_the_principal_components_whatever_the_order():

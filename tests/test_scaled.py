@@ -12,7 +12,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, Standa
 import bcnmf_jax as bj
 from bcnmf_jax.data.checks import ScaleWarning
 from bcnmf_jax.datasets import beta_simulation, digits_on_photos, family_simulation
-from bcnmf_jax.datasets.families import FAMILIES
+from bcnmf_jax.datasets._families import FAMILIES
 
 RNG = np.random.default_rng(0)
 

@@ -17,7 +17,7 @@ import optax
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.fitting.devices import place_blocks
+from bcnmf_jax.fitting._devices import place_blocks
 from bcnmf_jax.fitting.loop import run
 from bcnmf_jax.model.penalties import L1, L2
 

@@ -12,8 +12,8 @@ import scipy.sparse as sp
 
 import bcnmf_jax as bj
 from bcnmf_jax.data.sources import Reader
-from bcnmf_jax.streaming import passes
-from bcnmf_jax.streaming.parts import DataSets
+from bcnmf_jax.streaming import _passes as passes
+from bcnmf_jax.streaming._parts import DataSets
 from tests import tables
 from tests.contracts import same
 from tests.core import unchecked

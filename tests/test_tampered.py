@@ -15,14 +15,14 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 import bcnmf_jax as bj
-from bcnmf_jax.cli.options import RunOptions
-from bcnmf_jax.cli.results import shown, summary
-from bcnmf_jax.cli.sweep import read_rows
+from bcnmf_jax.cli._options import RunOptions
+from bcnmf_jax.cli._results import shown, summary
+from bcnmf_jax.cli._sweep import read_rows
 from bcnmf_jax.datasets.tables import TableError, read_table
 from bcnmf_jax.report import write
 from bcnmf_jax.report.run_folder import read_config, write_table
 from bcnmf_jax.report.run_forms import RunFolderError
-from bcnmf_jax.streaming import checkpoint
+from bcnmf_jax.streaming import _checkpoint as checkpoint
 from tests.commands import bcnmf  # noqa: F401 (a fixture)
 from tests.report_runs import base, candidates, fit_run, path_rows
 

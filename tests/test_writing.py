@@ -13,19 +13,20 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.cli import apply, results
-from bcnmf_jax.cli import fit as fit_command
-from bcnmf_jax.cli import sweep as sweep_command
-from bcnmf_jax.cli.app import app
-from bcnmf_jax.report import contents
-from bcnmf_jax.report.contents import read_run
+from bcnmf_jax.cli import _apply as apply
+from bcnmf_jax.cli import _results as results
+from bcnmf_jax.cli import _fit as fit_command
+from bcnmf_jax.cli import _sweep as sweep_command
+from bcnmf_jax.cli._app import app
+from bcnmf_jax.report import _contents as contents
+from bcnmf_jax.report._contents import read_run
 from bcnmf_jax.report.run_folder import read_config, read_table
 from bcnmf_jax.storage import folders, lines
 from bcnmf_jax.storage.files import whole_file, write_bytes
 from bcnmf_jax.storage.folders import replaced
 from bcnmf_jax.storage.lines import append_lines, read_lines
 from bcnmf_jax.storage.locks import InUseError, locked
-from bcnmf_jax.streaming import checkpoint
+from bcnmf_jax.streaming import _checkpoint as checkpoint
 from experiments import demo
 from experiments import run as experiment
 from experiments.core import choices as selecting

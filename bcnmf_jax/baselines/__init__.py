@@ -4,10 +4,10 @@
 All share one signature, ``name(target, background, rank, *, random_state=0, ...) -> Baseline``.
 """
 
-from bcnmf_jax.baselines.contrast import CPCA_GRID, cpca, cpca_auto_alphas, cpca_medoids, cpca_path
-from bcnmf_jax.baselines.nonnegative import nmf
-from bcnmf_jax.baselines.result import Baseline
-from bcnmf_jax.baselines.spectral import gcpca, pca
+from bcnmf_jax.baselines._contrast import CPCA_GRID, cpca, cpca_auto_alphas, cpca_medoids, cpca_path
+from bcnmf_jax.baselines._nonnegative import nmf
+from bcnmf_jax.baselines._result import Baseline
+from bcnmf_jax.baselines._spectral import gcpca, pca
 
 __all__ = [
     "CPCA_GRID",

@@ -16,6 +16,6 @@ def main() -> None:
         require("pandas", "cli")
     except ImportError as error:
         sys.exit(f"bcnmf: {error}")
-    from bcnmf_jax.cli.app import run
+    from bcnmf_jax.cli._app import run
 
     run()

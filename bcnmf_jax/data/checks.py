@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bcnmf_jax.data._ranges import Ranges, scaled_alone
 from bcnmf_jax.data.numbers import traced
-from bcnmf_jax.data.ranges import Ranges, scaled_alone
 
 
 class DataWarning(UserWarning):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bcnmf_jax.data._ranges import Ranges, ranges
 from bcnmf_jax.data.checks import (
     check_array,
     check_features,
@@ -20,7 +21,6 @@ from bcnmf_jax.data.checks import (
 )
 from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.numbers import concrete, traced
-from bcnmf_jax.data.ranges import Ranges, ranges
 from bcnmf_jax.data.rows import Rows, is_rows
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from bcnmf_jax.data._stores import check_store
 from bcnmf_jax.data.checks import check_unmasked
 from bcnmf_jax.data.sparse import CSRRows, check_matrix, check_number, stored_parts
-from bcnmf_jax.data.stores import check_store
 from bcnmf_jax.extras import require
 
 

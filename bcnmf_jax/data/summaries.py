@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from bcnmf_jax.data._ranges import Ranges
 from bcnmf_jax.data.checks import (
     check_features,
     check_filled,
@@ -23,7 +24,6 @@ from bcnmf_jax.data.checks import (
 )
 from bcnmf_jax.data.chunks import chunk_rows as cache_rows
 from bcnmf_jax.data.chunks import scan_rows
-from bcnmf_jax.data.ranges import Ranges
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.data.sources import CHUNK_ROWS, Reader, Stacked, chunk_size
 

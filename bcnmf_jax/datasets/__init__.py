@@ -7,7 +7,7 @@ environment variable ``BCNMF_DATA``: all others. ``python -m experiments.prepare
 file there, checked or built from its source's own format.
 """
 
-from bcnmf_jax.datasets.cells import (
+from bcnmf_jax.datasets._cells import (
     kang_cross_donor,
     kang_lymphocytes,
     leukemia,
@@ -15,12 +15,12 @@ from bcnmf_jax.datasets.cells import (
     mixseq,
     mixseq_full,
 )
+from bcnmf_jax.datasets._families import family_simulation
+from bcnmf_jax.datasets._images import digits_on_photos, mnist_on_photos
+from bcnmf_jax.datasets._proteins import mouse_protein
+from bcnmf_jax.datasets._simulate import beta_simulation
 from bcnmf_jax.datasets.dataset import Dataset, log_normalise
-from bcnmf_jax.datasets.families import family_simulation
 from bcnmf_jax.datasets.files import fetch
-from bcnmf_jax.datasets.images import digits_on_photos, mnist_on_photos
-from bcnmf_jax.datasets.proteins import mouse_protein
-from bcnmf_jax.datasets.simulate import beta_simulation
 
 __all__ = [
     "Dataset",

@@ -13,8 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from bcnmf_jax.data.checks import DataWarning
-from bcnmf_jax.estimator.fitted import FittedModel, reference
-from bcnmf_jax.estimator.inputs import closed, read_fit, sets
+from bcnmf_jax.estimator._fitted import FittedModel, reference
+from bcnmf_jax.estimator._inputs import closed, read_fit, sets
 from bcnmf_jax.estimator.parameters import FIRST, check_parameters, planned
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from bcnmf_jax.data.checks import MOST_INTEGER, check_integer, check_seed
-from bcnmf_jax.estimator.automatic import automatic
-from bcnmf_jax.estimator.fit_data import FitData
+from bcnmf_jax.estimator._automatic import automatic
+from bcnmf_jax.estimator._fit_data import FitData
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import most_steps

@@ -9,8 +9,8 @@ import numpy as np
 
 import bcnmf_jax
 import bcnmf_jax.estimator.model_files as model_files
+from bcnmf_jax.estimator._fitted import is_fitted_name
 from bcnmf_jax.estimator.bcnmf import BCNMF
-from bcnmf_jax.estimator.fitted import is_fitted_name
 from bcnmf_jax.estimator.parameters import OBJECTIVES, check_parameters
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.model.objective import AbstractObjective

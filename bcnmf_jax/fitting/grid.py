@@ -16,8 +16,8 @@ from jaxtyping import Array, Int, Key, Shaped
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.numbers import concrete, number
 from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.fitting._devices import collect, shard
 from bcnmf_jax.fitting.arguments import check_types
-from bcnmf_jax.fitting.devices import collect, shard
 from bcnmf_jax.fitting.many import AbstractBatch, OnProgress, default_size, map_batched, run_many
 from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.start import Method, check_method, settled, start

@@ -18,9 +18,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Int, PyTree
 
 from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.fitting._devices import as_held, collect, place_blocks, shard
 from bcnmf_jax.fitting.arguments import check_blocks, check_types
 from bcnmf_jax.fitting.change import relative_change
-from bcnmf_jax.fitting.devices import as_held, collect, place_blocks, shard
 from bcnmf_jax.fitting.diagnostics import diagnose
 from bcnmf_jax.fitting.result import Fit, outcome
 from bcnmf_jax.fitting.stop import Stop

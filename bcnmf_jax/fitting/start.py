@@ -13,8 +13,8 @@ from jaxtyping import Array, Key, PyTree
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.data.rows import is_rows, stacked_rows
+from bcnmf_jax.fitting._devices import fetch_blocks, shard
 from bcnmf_jax.fitting.codes import solve_codes, start_all_codes
-from bcnmf_jax.fitting.devices import fetch_blocks, shard
 from bcnmf_jax.fitting.loop import run
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, require_target

@@ -4,11 +4,11 @@ what is below it."""
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from bcnmf_jax.inference.alphas import CriticalAlphas, collapse_alpha, critical_alphas
+from bcnmf_jax.inference._alphas import CriticalAlphas, collapse_alpha, critical_alphas
+from bcnmf_jax.inference._consensus_programs import Consensus, consensus
+from bcnmf_jax.inference._resampled_loadings import Bootstrap, bootstrap
 from bcnmf_jax.inference.background import background_check, split_by_stratum
-from bcnmf_jax.inference.consensus_programs import Consensus, consensus
 from bcnmf_jax.inference.enrichment_test import Enrichment, enrichment
-from bcnmf_jax.inference.resampled_loadings import Bootstrap, bootstrap
 
 if TYPE_CHECKING:
     from bcnmf_jax.inference.selection import Selection, select

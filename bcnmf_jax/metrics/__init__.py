@@ -7,10 +7,10 @@ A score that does not exist is NaN: codes that are not finite (a failed fit), la
 fewer rows than clusters, no truth.
 """
 
-from bcnmf_jax.metrics.areas import component_auc, logistic_auc
-from bcnmf_jax.metrics.clusters import clustering
-from bcnmf_jax.metrics.programs import recovery
+from bcnmf_jax.metrics._areas import component_auc, logistic_auc
+from bcnmf_jax.metrics._clusters import clustering
+from bcnmf_jax.metrics._programs import recovery
+from bcnmf_jax.metrics._scores import score
 from bcnmf_jax.metrics.readout import readouts
-from bcnmf_jax.metrics.scores import score
 
 __all__ = ["clustering", "component_auc", "logistic_auc", "readouts", "recovery", "score"]

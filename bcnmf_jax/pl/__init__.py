@@ -3,10 +3,10 @@
 Each returns its axes.
 """
 
-from bcnmf_jax.pl.embedding import embedding
-from bcnmf_jax.pl.enrichment import enrichment
-from bcnmf_jax.pl.paths import alpha_path, stability
-from bcnmf_jax.pl.programs import programs
-from bcnmf_jax.pl.usage import usage
+from bcnmf_jax.pl._embedding import embedding
+from bcnmf_jax.pl._enrichment import enrichment
+from bcnmf_jax.pl._paths import alpha_path, stability
+from bcnmf_jax.pl._programs import programs
+from bcnmf_jax.pl._usage import usage
 
 __all__ = ["alpha_path", "embedding", "enrichment", "programs", "stability", "usage"]

@@ -26,11 +26,11 @@ from bcnmf_jax.model.scale import restored, scaled_sources, with_codes
 from bcnmf_jax.solvers.alternating import AbstractAlternating
 from bcnmf_jax.solvers.default import default_solver
 from bcnmf_jax.solvers.mu import MU
-from bcnmf_jax.streaming.parts import DataSets
-from bcnmf_jax.streaming.passes import normalise
-from bcnmf_jax.streaming.resume import Keeper, digest
-from bcnmf_jax.streaming.sample import fitted, sample_rows
-from bcnmf_jax.streaming.streamer import State, Streamer
+from bcnmf_jax.streaming._parts import DataSets
+from bcnmf_jax.streaming._passes import normalise
+from bcnmf_jax.streaming._resume import Keeper, digest
+from bcnmf_jax.streaming._sample import fitted, sample_rows
+from bcnmf_jax.streaming._streamer import State, Streamer
 
 
 class Progress(NamedTuple):

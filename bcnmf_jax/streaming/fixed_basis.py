@@ -24,7 +24,7 @@ from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, require_target
 from bcnmf_jax.model.scale import in_units, scaled_sources, with_codes
-from bcnmf_jax.streaming.parts import DataSets
+from bcnmf_jax.streaming._parts import DataSets
 
 _solve = eqx.filter_jit(solve_codes)
 _game = eqx.filter_jit(reduced_misfits)

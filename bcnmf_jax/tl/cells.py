@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bcnmf_jax.data.checks import DataWarning
-from bcnmf_jax.tl.rows import Chosen, matrix_of
+from bcnmf_jax.tl._rows import Chosen, matrix_of
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -10,8 +10,8 @@ from scipy.sparse import vstack
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.sources import CHUNK_ROWS
 from bcnmf_jax.extras import require
+from bcnmf_jax.tl._rows import matrix_of
 from bcnmf_jax.tl.cells import ROLES
-from bcnmf_jax.tl.rows import matrix_of
 from bcnmf_jax.tl.stored import Stored, own
 
 if TYPE_CHECKING:

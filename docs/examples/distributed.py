@@ -26,7 +26,7 @@ import numpy as np
 from jax.experimental.multihost_utils import process_allgather
 
 import bcnmf_jax as bj
-from bcnmf_jax.streaming.checkpoint import load, save
+from bcnmf_jax.streaming._checkpoint import load, save
 
 PLACES = {
     "address": ("JAX_COORDINATOR_ADDRESS",),

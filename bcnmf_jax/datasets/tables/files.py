@@ -11,8 +11,8 @@ import numpy as np
 from scipy import sparse
 
 from bcnmf_jax.data.sparse import check_matrix
+from bcnmf_jax.datasets.tables._text import read_text
 from bcnmf_jax.datasets.tables.table import Table, TableError
-from bcnmf_jax.datasets.tables.text import read_text
 from bcnmf_jax.datasets.tenx import TenX, read_tenx, read_tenx_h5
 from bcnmf_jax.extras import require
 

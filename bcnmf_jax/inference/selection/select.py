@@ -13,18 +13,18 @@ from scipy.optimize import linear_sum_assignment
 from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.inference.selection import rule
-from bcnmf_jax.inference.selection.candidates import KINDS
-from bcnmf_jax.inference.selection.folds import TooFewError, folds, held_out_ratio
-from bcnmf_jax.inference.selection.outside import (
+from bcnmf_jax.inference.selection._folds import TooFewError, folds, held_out_ratio
+from bcnmf_jax.inference.selection._outside import (
     Objectives,
     by_name,
     candidates,
     check_objects,
     loss_of,
 )
+from bcnmf_jax.inference.selection._work import PLANTED, Work
+from bcnmf_jax.inference.selection.candidates import KINDS
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.inference.selection.thinning import counts_of
-from bcnmf_jax.inference.selection.work import PLANTED, Work
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.model.scale import scaled
