@@ -20,7 +20,7 @@ BESIDE = {"data": {"scipy"}, "storage": {"filelock"}}
 MOVING = ("jax.core", "jax.experimental", "jax.extend", "jax.interpreters", "jax.lib")
 USED = {
     "numbers.py": "jax.core",  # jax has no public name for "is traced"
-    "devices.py": "jax.experimental",  # nor one that gathers the values of all processes
+    "_devices.py": "jax.experimental",  # nor one that gathers the values of all processes
 }
 
 

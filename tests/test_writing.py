@@ -14,8 +14,8 @@ import pytest
 
 import bcnmf_jax as bj
 from bcnmf_jax.cli import _apply as apply
-from bcnmf_jax.cli import _results as results
 from bcnmf_jax.cli import _fit as fit_command
+from bcnmf_jax.cli import _results as results
 from bcnmf_jax.cli import _sweep as sweep_command
 from bcnmf_jax.cli._app import app
 from bcnmf_jax.report import _contents as contents
