@@ -10,7 +10,7 @@ from scipy.stats import fisher_exact
 
 import bcnmf_jax as bj
 from bcnmf_jax.inference.selection import OUTCOMES
-from bcnmf_jax.tl import rows as tl_rows
+from bcnmf_jax.tl import _rows as tl_rows
 from bcnmf_jax.tl._gene_sets import excess
 from bcnmf_jax.tl._rows import Chosen
 from bcnmf_jax.tl.stored import Stored, frame
