@@ -1,5 +1,6 @@
 """A data set, a method and a study from files outside the repository."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,9 @@ from experiments import study
 from experiments.core.config import ConfigError, load
 from experiments.core.data import load_data
 from experiments.core.registry import METHODS, known
-from experiments.run import main
+from experiments.core.units import units
+from experiments.paper import tables
+from experiments.run import main, suited
 
 MINE = """
 import numpy as np
@@ -258,3 +261,23 @@ def test_a_file_is_a_study(tmp_path, capsys):
     assert study.main(asked) == 2 and "ModuleNotFoundError" in capsys.readouterr().err
     (tmp_path / "squares.py").write_text("STUDY = 1")
     assert study.main(asked) == 2 and "is no experiments.core" in capsys.readouterr().err
+
+
+def test_missing_values_and_settings_called_auto(folder):
+    config = load(folder / "mine.toml")
+    data = load_data(config.data[0])
+    todo = units(config)
+    seen = {name: np.ones_like(x) for name, x in data.data().items()}
+    masked = dataclasses.replace(data, mask=seen)
+    assert {u.method.method for u in suited(todo, data)} == {"mine", "nmf"}
+    assert {u.method.method for u in suited(todo, masked)} == {"nmf"}
+    text = CONFIG.replace("power = 2", 'power = 2, mode = "auto"')
+    (folder / "mine.toml").write_text(text)
+    (folder / "mine.py").write_text(MINE.replace("power):", "power, mode):"))
+    assert main([str(folder / "mine.toml"), "--out", str(folder / "rows"), "--workers", "1"]) == 0
+    asked = ["--results", str(folder / "rows"), "--out", str(folder / "tables")]
+    asked += ["--choices", str(folder / "none"), "--studies", str(folder / "none")]
+    tables.main([*asked, "--modules", str(folder / "mine.py")])
+    assert "my projection" in (folder / "tables" / "mine.md").read_text()
+    with pytest.raises(SystemExit, match="there is no file"):
+        tables.main([*asked, "--modules", str(folder / "none.py")])

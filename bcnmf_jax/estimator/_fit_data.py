@@ -1,4 +1,4 @@
-"""`FitData`: what ``BCNMF.fit`` is given, checked."""
+"""`FitData`: the checked arguments of `BCNMF.fit`."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ Matrix = Float[np.ndarray, "n g"] | csr_array | csr_matrix | csc_array | csc_mat
 
 
 class FitData(NamedTuple):
-    """What ``BCNMF.fit`` is given, checked.
+    """Checked arguments of ``BCNMF.fit``.
 
     Attributes
     ----------

@@ -35,8 +35,8 @@ def read(path: Path, columns: Columns, *needed: str | None) -> Table:
         path, sep=separator, index_col=0, keep_default_na=False, na_values=[""],
         dtype=dict.fromkeys(named, str),
     )  # fmt: skip
-    for what, held in (("columns", header[1:]), ("samples", frame.index.tolist())):
-        if twice := [name for name in held if held.count(name) > 1]:
+    for what, held in (("columns", pd.Index(header[1:])), ("samples", frame.index)):
+        if len(twice := held[held.duplicated()]):
             raise TableError(f"several {what} are named {twice[0]!r}; make the names unique")
     if lost := [name for name in needed if name not in frame]:
         raise TableError(f"it has no column {lost[0]!r}")

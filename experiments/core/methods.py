@@ -91,11 +91,10 @@ def _outside(
         own = unit.identity(dataset, rank, alpha)["alpha"]
         given = unit.method.settings | ({} if own is None else {"alpha": own})
         for seed in range(len(keys)):
-            start = time.perf_counter()
             # Copies: the method may write into them, and others are fitted after it.
-            found = function(
-                data["target"].copy(), data["background"].copy(), keys[seed], rank=rank, **given
-            )
+            target, background = (data[name].copy() for name in ("target", "background"))
+            start = time.perf_counter()
+            found = function(target, background, keys[seed], rank=rank, **given)
             pair = isinstance(found, list | tuple) and len(found) == 2 and np.ndim(found[0]) == 2
             try:
                 codes = np.asarray(found[0] if pair else found, float)

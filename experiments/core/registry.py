@@ -129,24 +129,14 @@ def method(
     ------
     ValueError
         If another method has the name.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> @method("example_random", label="random projection")
-    ... def example_random(target, background, key, *, rank):
-    ...     return target @ np.random.default_rng(0).normal(size=(target.shape[1], rank))
-    >>> METHODS.pop("example_random").label
-    'random projection'
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        held = METHODS.get(name)
-        file = function.__code__.co_filename
-        same = held and held.function and held.function.__code__.co_filename == file
-        if held and not same:
+        held, file = METHODS.get(name), function.__code__.co_filename
+        # The same file may be read again, as by a second configuration.
+        if held and not (held.function and held.function.__code__.co_filename == file):
             raise ValueError(f"a method {name!r} is registered already; choose another name")
-        source = hashlib.sha256(Path(function.__code__.co_filename).read_bytes()).hexdigest()
+        source = hashlib.sha256(Path(file).read_bytes()).hexdigest()
         METHODS[name] = KnownMethod(
             label, colour, marker,
             contrast=contrast, function=function, scale=scale, source=source,
@@ -169,7 +159,18 @@ def read_modules(paths: list[Path]) -> None:
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"modules: there is no file {path}")
-        try:
-            runpy.run_path(str(path), run_name=path.stem)
-        except Exception as error:
-            raise ValueError(f"modules: {path}: {type(error).__name__}: {error}") from error
+        run_file(path)
+
+
+def run_file(path: Path) -> dict[str, Any]:
+    """Names that a file of one's own defines.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be run; the message names the file.
+    """
+    try:
+        return runpy.run_path(str(path), run_name=path.stem)
+    except Exception as error:
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import pkgutil
-import runpy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +17,7 @@ from typing import Any
 
 from experiments.core.formats import Table
 from experiments.core.records import PAPER, RowError, read_lines_of
+from experiments.core.registry import run_file
 from experiments.core.rows import Job, Row
 
 ROWS = PAPER / "studies"
@@ -67,9 +67,9 @@ def find(name: str) -> Study:
         if not Path(name).is_file():
             raise RowError(f"there is no file {name}")
         try:
-            held = runpy.run_path(name, run_name=Path(name).stem).get("STUDY")
-        except Exception as error:
-            raise RowError(f"{name}: {type(error).__name__}: {error}") from error
+            held = run_file(Path(name)).get("STUDY")
+        except ValueError as error:
+            raise RowError(str(error)) from error
     elif name in names():
         held = getattr(import_module(f"experiments.studies.{name}"), "STUDY", None)
     else:

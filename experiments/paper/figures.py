@@ -200,10 +200,13 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     try:
         read_modules(options.modules)
+    except (OSError, ValueError) as error:
+        sys.exit(f"experiments.paper.figures: {error}")
+    try:
         rows, published = read_rows(options.results), read_published(options.published)
         with look():
             names = [save(figure, name, options.out) for name, figure in build(rows, published)]
-    except (RowError, OSError, ValueError) as error:
+    except RowError as error:
         sys.exit(f"experiments.paper.figures: {error}")
     print(f"{len(names)} figures in {options.out}")
     stale = sorted({path.stem for path in options.out.glob("*.*")} - set(names))

@@ -184,12 +184,15 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     try:
         read_modules(options.modules)
+    except (OSError, ValueError) as error:
+        sys.exit(f"experiments.paper.tables: {error}")
+    try:
         rows = read_rows(options.results)
         tables = build(rows, read_published(options.published))
         if choices := read_choices(options.choices):
             tables.append(regret_table(choices, summarise(rows)))
         tables += study_tables(options.studies)
-    except (RowError, OSError, ValueError) as error:
+    except RowError as error:
         sys.exit(f"experiments.paper.tables: {error}")
     written = [path for table in tables for path in write(table, options.out)]
     stale = sorted(set(options.out.glob("*.*")) - set(written))
