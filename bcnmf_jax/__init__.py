@@ -14,7 +14,9 @@ from bcnmf_jax.fitting import (
     RESULTS,
     Fit,
     Stop,
+    balance,
     fit,
+    fit_balanced,
     fit_sequential,
     init,
     reduced_objective,
@@ -58,10 +60,10 @@ def __getattr__(name: str):
 
 __all__ = [
     "BCNMF", "HALS", "KL", "MU", "NMF", "RESULTS", "AbstractLoss", "AbstractObjective",
-    "AbstractSolver", "BackgroundFirst", "Beta", "Contrastive", "DataWarning", "Fit", "Frobenius",
-    "GradientParts", "NegativeBinomial", "Rows", "Stop", "Term", "background_check", "baselines",
-    "data", "datasets", "enrichment", "estimator", "fit", "fit_sequential", "fitting", "inference",
-    "init", "load", "losses", "metrics", "objectives", "penalties", "pl", "prepare",
-    "reduced_objective", "result_name", "select", "solvers", "source", "stream", "streaming",
-    "sweep", "tl", "transform",
+    "AbstractSolver", "BackgroundFirst", "Beta", "Contrastive", "DataWarning", "Fit",
+    "Frobenius", "GradientParts", "NegativeBinomial", "Rows", "Stop", "Term",
+    "background_check", "balance", "baselines", "data", "datasets", "enrichment", "estimator",
+    "fit", "fit_balanced", "fit_sequential", "fitting", "inference", "init", "load", "losses",
+    "metrics", "objectives", "penalties", "pl", "prepare", "reduced_objective", "result_name",
+    "select", "solvers", "source", "stream", "streaming", "sweep", "tl", "transform",
 ]  # fmt: skip

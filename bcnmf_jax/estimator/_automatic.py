@@ -13,19 +13,14 @@ from scipy.sparse import issparse
 from bcnmf_jax.data.checks import DataWarning
 from bcnmf_jax.data.two_sets import SETS
 from bcnmf_jax.estimator._fit_data import FitData
+from bcnmf_jax.estimator._inputs import stacked
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.inference.background import background_check
-from bcnmf_jax.inference.selection import Selection, select
+from bcnmf_jax.inference.selection import Selection
 from bcnmf_jax.inference.selection.candidates import KINDS
-from bcnmf_jax.inference.selection.select import RANKS
+from bcnmf_jax.inference.selection.select import OBJECTIVES, choose
 from bcnmf_jax.model.loss import AbstractLoss
 
-OBJECTIVES, STREAMED = ("sequential",), ("background_first",)
-"""Objectives that "auto" chooses from, in order of preference: of data in memory, and of
-those that are read chunk by chunk (recorded choices are of these)."""
-ALPHAS = {"contrastive": (0.5, 1.0, 1.5, 2.0), "shared_target": (0.0, 1.0)}
-"""Contrasts that "auto" chooses from; of the objectives that freeze a basis it is 0: a
-contrast there only harms where the background holds some of the target's programs."""
 SAMPLED, PIECE = 4000, 32
 """Rows of sparse matrices and sources that a choice is made on, and those read at once of them."""
 
@@ -56,35 +51,32 @@ def automatic(
     Raises
     ------
     ValueError
-        Without a background, with several, or for an objective that has no choice; with weights of
-        samples or missing values, which a choice would have to leave out.
+        For an objective that has no choice; with weights of samples or missing values, which a
+        choice would have to leave out.
     """
     background = given.background
-    if background is None or isinstance(background, list):
-        raise ValueError(
-            "'auto' needs one background: fit(X, background=Y); stack several into one"
-        )
+    assert background is not None
     if objective is not None and objective not in KINDS:
         raise ValueError(f"'auto' chooses for objectives {KINDS}, found objective={objective!r}")
+    background = stacked(background)
     held = [given.target, background]
     if given.weights is not None or any(
         isinstance(a, np.ndarray) and np.isnan(a).any() for a in held
     ):
         raise ValueError(
-            "'auto' takes neither sample_weight nor missing values; choose on complete data, and "
-            "fit with what was chosen"
+            "a choice takes neither sample_weight nor missing values: give n_components=, alpha= "
+            "and objective=, or choose on complete data and fit with what was chosen"
         )
-    streamed = any(map(_is_streamed, held))
-    objectives = (objective,) if objective else STREAMED if streamed else OBJECTIVES
-    alphas = ALPHAS.get(objectives[0], (0.0,)) if alpha is None else (alpha,)
+    objectives = (objective,) if objective else OBJECTIVES
     rows = [spread(a.shape[0], SAMPLED if _is_streamed(a) else a.shape[0]) for a in held]
     some = {n: dense(a, r) for n, a, r in zip(SETS, held, rows, strict=True)}
     who = {n: np.asarray(groups[n])[r] for n, r in zip(SETS, rows, strict=True)} if groups else None
-    found = select(
-        some, objectives=objectives, alphas=alphas, loss=loss, groups=who, on_progress=on_progress,
-        ranks=RANKS if n_components is None else (n_components,),
+    choice = choose(
+        some, objectives=objectives, alphas=None if alpha is None else (alpha,), loss=loss,
+        groups=who, on_progress=on_progress,
+        ranks=None if n_components is None else (n_components,),
     )  # fmt: skip
-    found = _suited(found, some, loss, who)
+    found = _suited(choice.selection, some, loss, who)
     if found.outcome != "contrast found":
         warnings.warn(
             f"{found.outcome}: {'; '.join(found.reasons)}. The fit, {found.objective} with "
@@ -99,6 +91,7 @@ def automatic(
         found.n_background_components,
         loss,
         selection=found,
+        start=choice.start,
     )
 
 

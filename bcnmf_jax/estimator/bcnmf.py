@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from bcnmf_jax.data.checks import DataWarning
 from bcnmf_jax.estimator._fitted import FittedModel, reference
 from bcnmf_jax.estimator._inputs import closed, read_fit, sets
-from bcnmf_jax.estimator.parameters import FIRST, check_parameters, planned
+from bcnmf_jax.estimator.parameters import BESIDE, check_parameters, planned
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
@@ -32,20 +32,26 @@ class CollapsedWarning(DataWarning):
 class BCNMF(FittedModel):
     """Background-contrastive NMF: components of a target that a background lacks.
 
-    Without a background, the contrastive and the shared + target objective are plain NMF.
+    What is left out is chosen without labels from X and its background (`select`), which says in
+    ``selection_`` whether there is a contrast at all. Without a background it is plain NMF.
 
     Parameters
     ----------
     n_components : int or "auto"
-        Number of target components. "auto", here and below, is chosen without labels from X and
-        its background (`select`), together with ``n_background_components``; that takes one
-        background, and neither weights nor missing values.
+        Number of target components. "auto", here and below, is chosen, together with
+        ``n_background_components``; a choice takes neither weights nor missing values. It is 10
+        where there is nothing to choose it from, without a background and of an object.
     alpha : float, or one value per background, or "auto"
-        Contrast per sample, at least 0.
+        Contrast per sample, at least 0. "auto" is 1.5 of "balanced", 0 of "background_first" and
+        "sequential", and else chosen.
     loss : {"frobenius", "kl"} or AbstractLoss
         Squared error (for log-normalised or continuous data) or generalised KL (for counts).
-    objective : {"contrastive", "published", "shared_target", "background_first", "sequential", \
-"nmf", "auto"} or AbstractObjective
+    objective : {"balanced", "sequential", "contrastive", "published", "shared_target", \
+"background_first", "nmf", "auto"} or AbstractObjective, optional
+        "auto" takes the right one of "balanced" and "sequential", and is the default, unless both
+        ``n_components`` and ``alpha`` are given: then that is "contrastive". "balanced" is the
+        contrast on a background whose rows are weighted so that shared programs have the energy
+        that they have in the target, read beside a basis of the background (`fit_balanced`).
         "contrastive" is bounded below for every loss: the published form with squared error; with
         KL and the negative binomial, whose published form is unbounded, beside one frozen component
         of the background (`BackgroundFirst` of background rank 1). "published" is the published
@@ -53,8 +59,8 @@ class BCNMF(FittedModel):
         after the other (`fit_sequential`). "nmf" fits the target alone. An object has a loss and a
         contrast of its own: leave ``loss`` and ``alpha`` out beside it.
     n_background_components : int
-        Shared or background components of "shared_target" and "background_first"; of the others,
-        those of the basis that `score` measures against.
+        Shared or background components of "shared_target", "balanced", "background_first" and
+        "sequential"; of the others, those of the basis that `score` measures against.
     background : array, frame, CSR or CSC matrix (n_background, n_features), or list, optional
         The background, here or in `fit`. Here it is a setting: cross-validation never slices it,
         `clone` and `save` copy it.
@@ -64,7 +70,8 @@ class BCNMF(FittedModel):
         "mask" leaves NaN in X and background out of every sum (arrays and frames).
     n_restarts : int
         Random starts, fitted together; kept is, among those that did not collapse, the one of
-        lowest reduced objective (`reduced_objective`).
+        lowest reduced objective (`reduced_objective`). Of a choice that takes "balanced" or
+        "sequential" there is one: the fit goes on from the candidate that was chosen.
     random_state : int, RandomState or None
     tol, max_iter : float, int
         As ``tol`` and ``max_steps`` of `Stop`.
@@ -80,14 +87,14 @@ class BCNMF(FittedModel):
     background_components_ : ndarray (any, n_features)
         Shared or frozen components; none for the published form and plain NMF.
     background_basis_ : ndarray (n_background_components, n_features)
-        What `score` measures against: the components of the background of "background_first" and
-        "sequential", else NMF of the background, of about 2,000 of its rows where there are more.
-        None without a background.
+        What `score` measures against: the components of the background of "balanced",
+        "background_first" and "sequential", else NMF of the background, of about 2,000 of its rows
+        where there are more. None without a background.
     usage_ : dict of ndarray (all components,)
         Mean code of the samples of "target", and of "background" where there is one and the
         objective reads it; target components first.
     n_components_, n_background_components_, alpha_, objective_ : int, int, float or ndarray, str
-        Parameters of the fit, none of them "auto". Without a background that is "nmf" with a
+        What the fit took, none of it "auto". Without a background that is "nmf" with a
         contrast of 0. Of an objective that is an object, that object, and its field ``alpha`` (NaN
         where it has none).
     selection_ : Selection or None
@@ -133,12 +140,12 @@ class BCNMF(FittedModel):
 
     def __init__(
         self,
-        n_components: int | str = 10,
+        n_components: int | str = "auto",
         *,
-        alpha: Any = 1.0,
+        alpha: Any = "auto",
         loss: str | AbstractLoss = "frobenius",
-        objective: str | AbstractObjective = "contrastive",
-        n_background_components: int = 10,
+        objective: str | AbstractObjective | None = None,
+        n_background_components: int = 8,
         background: Any = None,
         solver: AbstractSolver | None = None,
         missing: str = "raise",
@@ -274,14 +281,15 @@ def fit_watched(
     with closed(given), jax.enable_x64(given.target.dtype == np.float64):
         plan = planned(model, given, callbacks)
         data, stop = sets(given), Stop(model.tol, model.max_iter)
+        count = model.n_restarts if plan.start is None else 1
         callbacks.log(
             f"{plan.objective}, {plan.n_components} components, target {given.target.shape}: "
-            f"{model.n_restarts} restarts"
+            f"{count} restarts"
         )
-        keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(model.n_restarts))
+        keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(count))
         restarts = data.restarts(plan, keys, stop, callbacks)
         kept = ordered(best(restarts), plan.n_components)
         basis = kept.basis[plan.n_components :]
-        if plan.objective not in FIRST and given.background is not None:
+        if plan.objective not in BESIDE and given.background is not None:
             basis = reference(given.background, plan.n_background_components, plan.loss)
     model._keep(plan, restarts, kept, basis)

@@ -10,6 +10,7 @@ import numpy as np
 from bcnmf_jax.data.checks import MOST_INTEGER, check_integer, check_seed
 from bcnmf_jax.estimator._automatic import automatic
 from bcnmf_jax.estimator._fit_data import FitData
+from bcnmf_jax.fitting.balanced import ALPHA
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import most_steps
@@ -17,9 +18,13 @@ from bcnmf_jax.model.losses import as_loss
 from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.solvers.solver import AbstractSolver
 
-AUTO = "auto"
-FIRST = ("background_first", "sequential")
-OBJECTIVES = ("nmf", "contrastive", "published", "shared_target", *FIRST)
+AUTO, DEFAULT = "auto", 10
+"""What is chosen, and the number of components where nothing is there to choose it from."""
+CONTRASTS = {"balanced": ALPHA, "background_first": 0.0, "sequential": 0.0}
+"""Contrasts of objectives for which it needs no choice."""
+BESIDE = tuple(CONTRASTS)
+"""Objectives whose last components are a basis of the background."""
+OBJECTIVES = ("nmf", "contrastive", "published", "shared_target", *BESIDE)
 MISSING = ("raise", "mask")
 
 
@@ -47,6 +52,7 @@ def check_parameters(model: Any) -> None:
     choices: dict[str, tuple[str, ...]] = {"objective": (*OBJECTIVES, AUTO), "missing": MISSING}
     if isinstance(model.objective, AbstractObjective):
         _check_object(model)
+    if isinstance(model.objective, AbstractObjective | None):
         del choices["objective"]
     for name, allowed in choices.items():
         if getattr(model, name) not in allowed:
@@ -64,18 +70,13 @@ def _check_object(model: Any) -> None:
             f"objective={type(objective).__name__} takes modalities, which BCNMF does not; use "
             "bj.fit, or bj.tl.multimodal"
         )
-    for name, default in (("alpha", 1.0), ("loss", "frobenius")):
+    for name, default in (("alpha", AUTO), ("loss", "frobenius")):
         value = getattr(model, name)
         if isinstance(value, np.ndarray) or value != default:
             raise ValueError(
                 f"{name} belongs to the objective, {objective!r}; give it there and leave {name}= "
                 "out"
             )
-    if is_auto(model.n_components):
-        raise ValueError(
-            "n_components='auto' chooses for named objectives; give a number beside an object, or "
-            "choose with bj.select"
-        )
 
 
 def is_auto(value: Any) -> bool:
@@ -91,31 +92,30 @@ def planned(model: Any, given: FitData, callbacks: Callbacks) -> Plan:
     ValueError
         For an objective that needs a background where there is none.
     """
-    if isinstance(model.objective, AbstractObjective):
-        contrast = np.asarray(getattr(model.objective, "alpha", np.nan), float)
-        return Plan(
-            model.objective, float(contrast) if contrast.ndim == 0 else contrast,
-            int(model.n_components), int(model.n_background_components), model.objective.loss,
-            model.solver,
-        )  # fmt: skip
-    names = ("n_components", "alpha", "objective")
-    if any(is_auto(getattr(model, name)) for name in names):
-        asked = {n: None if is_auto(v := getattr(model, n)) else v for n in names}
-        return automatic(
-            given, as_loss(model.loss), groups=given.groups,
-            on_progress=callbacks.stage("choosing"), **asked,
-        )._replace(solver=model.solver)  # fmt: skip
-    objective, alpha = model.objective, model.alpha
+    count = DEFAULT if is_auto(model.n_components) else int(model.n_components)
+    shared, objective, alpha = int(model.n_background_components), model.objective, model.alpha
+    if isinstance(objective, AbstractObjective):
+        contrast = np.asarray(getattr(objective, "alpha", np.nan), float)
+        contrast = float(contrast) if contrast.ndim == 0 else contrast
+        return Plan(objective, contrast, count, shared, objective.loss, model.solver)
     if given.background is None:
-        if objective in FIRST:
+        if objective in BESIDE:
             raise ValueError(f"objective={objective!r} needs background=")
         objective = "nmf"
-    alpha = 0.0 if objective == "nmf" else alpha
-    return Plan(
-        objective,
-        float(alpha) if np.ndim(alpha) == 0 else np.asarray(alpha, float),
-        int(model.n_components),
-        int(model.n_background_components),
-        as_loss(model.loss),
-        model.solver,
-    )
+    loss = as_loss(model.loss)
+    if objective == "nmf":
+        return Plan(objective, 0.0, count, shared, loss, model.solver)
+    if is_auto(alpha) and objective in CONTRASTS:
+        alpha = CONTRASTS[objective]
+    asked = {"n_components": model.n_components, "alpha": alpha}
+    chosen = {name: None if is_auto(value) else value for name, value in asked.items()}
+    if objective is None and None not in chosen.values():
+        objective = "contrastive"
+    if objective in (None, AUTO) or None in chosen.values():
+        named = None if objective in (None, AUTO) else objective
+        return automatic(
+            given, loss, objective=named, groups=given.groups,
+            on_progress=callbacks.stage("choosing"), **chosen,
+        )._replace(solver=model.solver)  # fmt: skip
+    alpha = float(alpha) if np.ndim(alpha) == 0 else np.asarray(alpha, float)
+    return Plan(objective, alpha, count, shared, loss, model.solver)

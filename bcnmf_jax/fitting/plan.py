@@ -21,9 +21,10 @@ class Plan(NamedTuple):
     Attributes
     ----------
     objective : str or AbstractObjective
-        "nmf", "contrastive", "published", "shared_target", "background_first" or "sequential"
-        (background first, its target components in turn: `fit_sequential`); or an object, which
-        has a contrast and a loss of its own.
+        "nmf", "contrastive", "published", "shared_target", "background_first", "sequential"
+        (background first, its target components in turn: `fit_sequential`) or "balanced" (the
+        contrast on a weighted background: `fit_balanced`); or an object, which has a contrast and a
+        loss of its own.
     alpha : float, or one value per background
     n_components : int
         Target components.
@@ -35,6 +36,8 @@ class Plan(NamedTuple):
         By default that of `fit`.
     selection : Selection, optional
         Where some of it was chosen, what the choice rests on.
+    start : array (K + B, g), optional
+        Of a choice, the basis that one fit goes on from, target components first.
     """
 
     objective: str | AbstractObjective
@@ -44,11 +47,12 @@ class Plan(NamedTuple):
     loss: AbstractLoss
     solver: AbstractSolver | None = None
     selection: Any = None
+    start: Any = None
 
     @property
     def make(self) -> Callable[..., AbstractObjective]:
         """A named objective as a function of alpha, loss and `extra`."""
-        if self.objective == "contrastive":
+        if self.objective in ("contrastive", "balanced"):
             return Contrastive if self.loss.bounded else BackgroundFirst
         named: dict[Any, Callable[..., AbstractObjective]] = {
             "nmf": _nmf,
@@ -65,7 +69,7 @@ class Plan(NamedTuple):
         if self.make is SharedTarget:
             return {"shared_rank": self.n_background_components}
         if self.make is BackgroundFirst:
-            bounding = self.objective == "contrastive"
+            bounding = self.objective in ("contrastive", "balanced")
             return {"background_rank": 1 if bounding else self.n_background_components}
         return {}
 

@@ -170,6 +170,25 @@ def _ended(made, data, now, solver, stop, on_progress) -> Running:
     return now
 
 
+def together(
+    objective: BackgroundFirst,
+    data: Data,
+    basis: Float[Array, "K g"],
+    solver: AbstractSolver | None,
+    stop: Stop,
+    on_progress: OnProgress | None,
+    *,
+    steps: bool = True,
+) -> Fit:
+    """A fit of prepared data to all target components of a basis at once, from where they stand
+    (without steps, their codes alone); the background's components, its last ones, stay."""
+    solver = default_solver(objective, data) if solver is None else solver
+    now = _begin_all(objective, data, basis, solver, stop.looks)
+    if steps:
+        now = _ended(objective, data, now, solver, stop, on_progress)
+    return _finish(objective, data, now)
+
+
 def find_components(
     objective: BackgroundFirst,
     data: Data,
@@ -268,12 +287,10 @@ def fit_sequential(
         objective, rows, frozen, rank, key, solver=solver, stop=stop, starts=starts,
         on_progress=on_progress, parts=parts,
     )  # fmt: skip
-    solver = default_solver(objective, rows) if solver is None else solver
-    basis = jnp.concatenate([found, frozen])
-    now = _begin_all(objective, rows, basis, solver, stop.looks)
-    if refit:
-        now = _ended(objective, rows, now, solver, stop, part_of(on_progress, rank, parts))
-    last = _finish(objective, rows, now)
+    last = together(
+        objective, rows, jnp.concatenate([found, frozen]), solver, stop,
+        part_of(on_progress, rank, parts), steps=refit,
+    )  # fmt: skip
     result = last.result
     if not refit and result_name(result) == "max_steps":
         # No step says whether it converged: the fits of the components do.

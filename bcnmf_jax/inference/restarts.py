@@ -5,23 +5,27 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.data.readers import source
 from bcnmf_jax.data.summaries import summarize
+from bcnmf_jax.fitting.balanced import fit_balanced_restarts
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.fixed_basis import reduced_objective, transform
 from bcnmf_jax.fitting.loop import fit
 from bcnmf_jax.fitting.many import OnProgress, fit_restarts, part_of
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.result import Fit, result_name
-from bcnmf_jax.fitting.sequential import fit_sequential
+from bcnmf_jax.fitting.sequential import fit_sequential, together
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective
+from bcnmf_jax.model.scale import restored, scaled
 from bcnmf_jax.objectives import NMF, BackgroundFirst
+from bcnmf_jax.streaming.balanced import balanced_of as stream_balanced
 from bcnmf_jax.streaming.driver import Progress, stream
 from bcnmf_jax.streaming.fixed_basis import reduced_objective as stream_reduced_objective
 from bcnmf_jax.streaming.fixed_basis import transform as stream_transform
@@ -87,8 +91,15 @@ class InMemory:
 
     def restarts(self, plan, keys, stop, callbacks):
         made, v = plan.build(), self.rows["target"].weights
-        fits = self.fits(plan, keys, stop, callbacks.stage("fitting"))
+        told = callbacks.stage("fitting")
         weights = None if v is None else np.asarray(v).max(1)
+        if plan.objective == "balanced":
+            found = fit_balanced_restarts(
+                made, self.rows, plan.n_components, keys, solver=plan.solver, stop=stop,
+                background_rank=plan.n_background_components, basis=plan.start, on_progress=told,
+            )  # fmt: skip
+            return [_restart(f, v, weights) for f, v in found]
+        fits = self.fits(plan, keys, stop, told)
         values = [float(reduced_objective(made, self.rows, f.blocks)) for f in fits]
         return [_restart(f, v, weights) for f, v in zip(fits, values, strict=True)]
 
@@ -103,6 +114,10 @@ class InMemory:
             )
             return [found[r] for r in range(count)]
         assert isinstance(made, BackgroundFirst)
+        if plan.start is not None:
+            rows, unit = scaled(made, self.rows)
+            one = together(made, rows, jnp.asarray(plan.start), plan.solver, stop, on_progress)
+            return [restored(made, one, unit)]
         return [
             fit_sequential(
                 made,
@@ -149,9 +164,18 @@ class Streamed:
             kept = callbacks.folder and callbacks.folder / f"restart{r}.npz"
             given: dict[str, Any] = {"key": key, "solver": plan.solver, "stop": stop}
             given |= {"checkpoint": kept, "on_progress": on_progress}
-            if plan.objective == "sequential":
+            if plan.objective == "balanced":
+                one, value = stream_balanced(
+                    made, self.known, plan.n_components, basis=plan.start,
+                    background_rank=plan.n_background_components, compared=len(keys) > 1, **given
+                )  # fmt: skip
+                found.append(_restart(one, value, None if weights is None else weights[:, 0]))
+                continue
+            if plan.objective == "sequential" and plan.start is None:
                 assert isinstance(made, BackgroundFirst)
                 one = stream_sequential(made, self.known, plan.n_components, **given)
+            elif plan.start is not None:
+                one = stream(made, self.known, blocks={"basis": plan.start}, **given)
             else:
                 one = stream(made, self.known, rank=plan.n_components, **given)
             value = np.nan

@@ -34,15 +34,17 @@ class HeldOut(NamedTuple):
 
 
 def explained(
-    loss: AbstractLoss, held: HeldOut, bases: Array, frozen: Array, halves: tuple[Array, Array]
-) -> dict[str, Array]:
+    loss: AbstractLoss, held: HeldOut, bases: Array, frozen: Array,
+    halves: tuple[Array, Array] | None,
+) -> dict[str, Array]:  # fmt: skip
     """Shares of rows that bases explain beside the frozen components, the first by these alone.
 
     Parameters
     ----------
     bases : Array (count, K, g)
-    halves : two integer arrays
-        Features that codes are read on and features that are predicted, for ``crossed``.
+    halves : two integer arrays, optional
+        Features that codes are read on and features that are predicted, for ``crossed``, which is
+        NaN without them.
 
     Returns
     -------
@@ -52,11 +54,9 @@ def explained(
         Perry 2009). ``thinned``: the same on one half of the counts with codes from the other
         (count thinning, Neufeld et al. 2024); NaN without counts. ``dead``: dead features.
     """
-    rows, (read, predicted) = held.rows, halves
+    rows, nothing = held.rows, jnp.asarray(jnp.nan, bases.dtype)
     total = rows.x.sum(0) if rows.weights is None else (rows.x * rows.weights).sum(0)
     counts = jnp.all(rows.x == jnp.round(rows.x)) & jnp.any(rows.x > 1)
-
-    some_loss, rest_loss = map(loss.of_features, halves)
 
     def fitted(loss, x, basis, near):
         return solve_codes(NMF(loss), {"target": Rows(x, rows.weights)}, basis, SETTLED, near)
@@ -69,17 +69,19 @@ def explained(
     def one(near, own):
         basis = jnp.concatenate([own, frozen])
         codes = fitted(loss, rows.x, basis, near.get("whole"))
-        some = fitted(some_loss, rows.x[:, read], basis[:, read], near.get("some"))
-        solved = {"whole": codes, "some": some}
-        thinned = jnp.asarray(jnp.nan, basis.dtype)
+        solved, crossed, thinned = {"whole": codes}, nothing, nothing
+        if halves is not None:
+            (read, predicted), (some, rest) = halves, map(loss.of_features, halves)
+            solved["some"] = fitted(some, rows.x[:, read], basis[:, read], near.get("some"))
+            left = Rows(rows.x[:, predicted], rows.weights)
+            crossed = share(rest, left, solved["some"], basis[:, predicted])
         if held.thinned is not None:
             solved["half"] = fitted(loss, held.thinned[0].x, basis, near.get("half"))
             thinned = share(loss, held.thinned[1], solved["half"], basis)
         weighed = codes["target"] if rows.weights is None else codes["target"] * rows.weights
-        rest = Rows(rows.x[:, predicted], rows.weights)
         return solved, {
             "explained": share(loss, rows, codes, basis),
-            "crossed": share(rest_loss, rest, some, basis[:, predicted]),
+            "crossed": crossed,
             "thinned": thinned,
             "dead": dead_features(total, weighed.sum(0) @ basis, counts),
         }
@@ -102,14 +104,16 @@ def evaluate(
     train: Rows,
     test: HeldOut,
     other: HeldOut | None,
-    halves: tuple[Array, Array],
+    halves: tuple[Array, Array] | None,
     key: Key[Array, ""],
 ) -> tuple[Array, dict[str, Array], dict[str, Array] | None]:
-    """Components from ``train``, and what they explain of ``test`` and of ``other`` rows."""
+    """Components from ``train``, and what they explain of ``test`` and of ``other`` rows; without
+    halves of the features those in turn stay in the order in which they were found."""
     data = {"target": train, "background": background}
     if not objective.loss.bounded:
         frozen = _above_floor(frozen, train, background)
-    bases = components(kind, objective, data, test.rows, frozen, widest, key)
+    ordered = None if halves is None else test.rows
+    bases = components(kind, objective, data, ordered, frozen, widest, key)
     shares = partial(explained_once, objective.loss, bases=bases, frozen=frozen, halves=halves)
     return bases, shares(test), None if other is None else shares(other)
 

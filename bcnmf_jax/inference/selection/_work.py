@@ -75,15 +75,17 @@ class Work:
 
     def measure(
         self, split: int, kind: str, alpha: float, widest: int, frozen, sets: Sets,
-        other: HeldOut | None,
+        other: HeldOut | None, *, brief: bool = False,
     ) -> Any:  # fmt: skip
         """Components from the first of two sets of rows, and what they explain of the second and of
-        ``other`` rows, beside a basis of the background."""
+        ``other`` rows, beside a basis of the background; ``brief`` leaves out what no existence
+        needs."""
         train, test = sets
         made = make(self.kinds.get(kind, kind), alpha, self.loss, len(frozen))
         found = evaluate(
             kind, made, widest, frozen,
-            self.rows(self.y, self.parts[split].basis), train, test, other, self.halves,
+            self.rows(self.y, self.parts[split].basis), train, test, other,
+            None if brief else self.halves,
             self.own(split, 2),
         )  # fmt: skip
         return jax.tree.map(np.asarray, found)
@@ -93,14 +95,16 @@ class Work:
         part = self.parts[split]
         return self.rows(self.y, part.null_train), self.held(1, part.null_test, split)
 
-    def candidate(self, split: int, kind: str, alpha: float, widest: int, frozen) -> dict:
+    def candidate(
+        self, split: int, kind: str, alpha: float, widest: int, frozen, *, brief: bool = False
+    ) -> dict:
         """Gains of a split in the target and, as the null, with the background in its place."""
         part, null = self.parts[split], self.null(split)
         target = self.rows(self.x, part.train), self.held(0, part.test, split)
         asked = kind, alpha, widest, frozen
         return {
-            "target": self.measure(split, *asked, target, null[1]),
-            "null": self.measure(split, *asked, null, None),
+            "target": self.measure(split, *asked, target, null[1], brief=brief),
+            "null": self.measure(split, *asked, null, None, brief=brief),
         }
 
     def planted(self, split: int, frozen) -> Sets:

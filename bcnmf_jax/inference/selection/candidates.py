@@ -11,8 +11,9 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
 from bcnmf_jax.data.rows import Rows
+from bcnmf_jax.fitting.balanced import balanced, contrast
 from bcnmf_jax.fitting.codes import solve_codes
-from bcnmf_jax.fitting.many import AbstractBatch, run_many
+from bcnmf_jax.fitting.many import AbstractBatch, default_size, run_many
 from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.sequential import in_turn
 from bcnmf_jax.fitting.start import start, uniform_rows
@@ -28,9 +29,11 @@ FITTED = Stop(tol=1e-3, max_steps=200)
 SETTLED = Stop(tol=1e-4, max_steps=30)
 IN_TURN = Stop(tol=1e-5, max_steps=100)
 """For one component: what it changes of the whole reconstruction may be little."""
+BRIEFLY = Stop(tol=1e-5, max_steps=40)
+"""The same, where the last digits of its gain change nothing."""
 STARTS = 2
 """Starts of every fit, of which the one of lowest cost on the training rows is kept."""
-KINDS = ("sequential", "background_first", "shared_target", "contrastive")
+KINDS = ("balanced", "sequential", "background_first", "shared_target", "contrastive")
 DROPPED = Stop(tol=1e-4, max_steps=2)
 """Of codes from known ones, where one component less is left."""
 
@@ -43,11 +46,9 @@ def make(
         return kind
     if kind == "shared_target":
         return SharedTarget(shared_rank=background_rank, alpha=alpha, loss=loss)
-    if kind != "contrastive":
-        return BackgroundFirst(background_rank=background_rank, alpha=alpha, loss=loss)
-    if loss.bounded:
-        return Contrastive(alpha=alpha, loss=loss)
-    return BackgroundFirst(background_rank=1, alpha=alpha, loss=loss)
+    if kind in ("contrastive", "balanced"):
+        return contrast(loss, alpha)
+    return BackgroundFirst(background_rank=background_rank, alpha=alpha, loss=loss)
 
 
 class BackgroundRanks(AbstractBatch):
@@ -85,10 +86,11 @@ def fit_background(
     plain, rows = NMF(loss), {"target": y}
     batch = BackgroundRanks(loss, y, widest, jnp.asarray(ranks), key)
     solver = default_solver(plain, rows)
-    return run_many(batch, len(ranks), solver, FITTED, size=1, keep=_basis)
+    return run_many(batch, len(ranks), solver, FITTED, size=1, keep=kept_basis)
 
 
-def _basis(fit: Fit) -> Array:
+def kept_basis(fit: Fit) -> Array:
+    """What is kept of a fit, for `run_many`."""
     return fit.blocks["basis"]
 
 
@@ -136,19 +138,25 @@ def components(
     kind: str,
     objective: AbstractObjective,
     data: Data,
-    test: Rows,
+    test: Rows | None,
     frozen: Float[Array, "B g"],
     widest: int,
     key: Key[Array, ""],
+    *,
+    side_by_side: bool = False,
 ) -> Float[Array, "widest widest g"]:
     """Target components at every number of them from 1 to ``widest``, with rows of 0 beyond each
     number; of several fits, that of the lowest cost."""
     if kind == "sequential":
         return _sequential(objective, data, test, frozen, widest, key)
+    if kind == "balanced":
+        assert isinstance(objective, Contrastive | BackgroundFirst)
+        objective, data, _ = balanced(objective, data, frozen)
     batch = ComponentRanks(kind, objective, data, frozen, widest, key)
     solver = default_solver(objective, data)
     count = widest * STARTS
-    bases, costs = run_many(batch, count, solver, FITTED, size=1, keep=_basis_and_cost)
+    size = default_size(objective, data, widest + objective.extra) if side_by_side else 1
+    bases, costs = run_many(batch, count, solver, FITTED, size=size, keep=_basis_and_cost)
     costs = jnp.where(jnp.isfinite(costs), costs, jnp.inf).reshape(widest, STARTS)
     best = jnp.argmin(costs, axis=1)
     bases = bases[:, :widest].reshape(widest, STARTS, widest, -1)
@@ -157,9 +165,12 @@ def components(
 
 @eqx.filter_jit
 def _sequential(objective, data, test, frozen, widest, key) -> Array:
-    """Components in turn, in the order of their gain: the first ones are those of every number."""
-    rows = in_turn(objective, data, frozen, widest, key, None, IN_TURN, STARTS, IN_TURN.looks)
-    rows = order_by_heldout_gain(objective.loss, test, rows, frozen)
+    """Components in turn, in the order of their gain on ``test`` rows, or in which they are found:
+    the first ones are those of every number."""
+    stop = BRIEFLY if test is None else IN_TURN
+    rows = in_turn(objective, data, frozen, widest, key, None, stop, STARTS, stop.looks)
+    if test is not None:
+        rows = order_by_heldout_gain(objective.loss, test, rows, frozen)
     return jnp.tril(jnp.ones((widest, widest), rows.dtype))[:, :, None] * rows[None]
 
 

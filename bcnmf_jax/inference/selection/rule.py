@@ -114,3 +114,11 @@ def background_rank(ranks: Sequence[int], crossed: np.ndarray) -> int:
     return max(
         rank for rank, gap in zip(ranks, behind.T, strict=True) if gap.mean() <= plain_error(gap)
     )
+
+
+def described(taken: dict[str, Any]) -> str:
+    """What is taken, and its net gain."""
+    count = taken["n_components"]
+    return (
+        f"{taken['objective']} with {count} component{'s' * (count > 1)} reaches {taken['net']:.3g}"
+    )

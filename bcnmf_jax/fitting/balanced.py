@@ -1,0 +1,311 @@
+"""The balanced contrast: a background whose shared programs have the energy that the target gives
+them, so that one contrast is past the transition of all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from bcnmf_jax.data.checks import check_integer
+from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.data.rows import Rows
+from bcnmf_jax.fitting.arguments import check_types
+from bcnmf_jax.fitting.codes import solve_codes
+from bcnmf_jax.fitting.fixed_basis import reduced_objective
+from bcnmf_jax.fitting.loop import begin, finish
+from bcnmf_jax.fitting.many import AbstractBatch, OnProgress, fit_restarts, run_many
+from bcnmf_jax.fitting.result import Fit
+from bcnmf_jax.fitting.start import frozen_rows, start
+from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.objective import AbstractObjective, Data, require_target
+from bcnmf_jax.model.scale import restored, scaled
+from bcnmf_jax.objectives import NMF, BackgroundFirst, Contrastive
+from bcnmf_jax.solvers.default import default_solver
+from bcnmf_jax.solvers.solver import AbstractSolver
+
+ALPHA = 1.5
+"""Contrast past every transition of a balanced background, which gather at 1."""
+ROUNDS, MOST_WEIGHT = 2, 20.0
+"""Rounds of the weights, and the largest: more of either lets few rows stand for the background."""
+READ = Stop(tol=1e-4, max_steps=30)
+"""Of the codes that weights are computed from."""
+BEGUN = Stop(tol=1e-3, max_steps=30)
+SETTLED = Stop(tol=1e-6, max_steps=200)
+
+
+class Balanced(NamedTuple):
+    """A contrast on a weighted background, and the basis that codes are read beside.
+
+    Attributes
+    ----------
+    objective : AbstractObjective
+        That of the basis, its contrast times the mean weight: a sum over rows counts their weights.
+    data : dict
+        Prepared, rows of the background weighted.
+    frozen : Array (B, g)
+        Basis of the background.
+    """
+
+    objective: AbstractObjective
+    data: Data
+    frozen: Array
+
+
+def contrast(loss: AbstractLoss, alpha: Any = ALPHA) -> Contrastive | BackgroundFirst:
+    """The objective that learns the basis, bounded below: the published contrast; beside one frozen
+    component of the background where the loss leaves that unbounded (KL, negative binomial)."""
+    if loss.bounded:
+        return Contrastive(alpha=alpha, loss=loss)
+    return BackgroundFirst(background_rank=1, alpha=alpha, loss=loss)
+
+
+def energies(loss: AbstractLoss, codes: Float[Array, "n B"], basis: Float[Array, "B g"]) -> Array:
+    """Energy (n, B) of each component in each row: what its part of the reconstruction adds to the
+    loss of a reconstruction of 0, its square for squared error and its sum for counts."""
+    if loss.degree == 2:
+        return (codes * jnp.linalg.norm(basis, axis=1)) ** 2
+    return codes * basis.sum(1)
+
+
+def weights_from(
+    target: Float[Array, " B"], background: Float[Array, "m B"], counted: Float[Array, " m"]
+) -> Float[Array, " m"]:
+    """Weights of the background's rows.
+
+    A row's share of each program says how much of that program's correction it takes.
+
+    Parameters
+    ----------
+    target : Array (B,)
+        Mean energy of each shared program in the target.
+    background : Array (m, B)
+        Energy in each row of the background.
+    counted : Array (m,)
+        What every row counts already.
+    """
+    least = jnp.finfo(background.dtype).tiny
+    share = background / jnp.maximum(background.sum(1, keepdims=True), least)
+    counted = counted / jnp.maximum(counted.mean(), least)
+    w = jnp.ones(background.shape[0], background.dtype)
+    for _ in range(ROUNDS):
+        now = ((w * counted)[:, None] * background).mean(0)
+        ratio = jnp.where(now > 0, target / jnp.maximum(now, least), 1)
+        w = jnp.minimum(w * (share @ ratio), MOST_WEIGHT)
+    return w
+
+
+def _counted(rows: Rows) -> Array:
+    return jnp.ones(rows.x.shape[0]) if rows.weights is None else jnp.max(rows.weights, axis=1)
+
+
+@eqx.filter_jit
+def _balance(loss: AbstractLoss, target: Rows, background: Rows, basis: Array) -> Array:
+    plain = NMF(loss)
+
+    def energy(rows: Rows) -> Array:
+        codes = solve_codes(plain, {"target": rows}, basis, READ)["target"]
+        return energies(loss, codes, basis)
+
+    own, v = energy(target), _counted(target).astype(basis.dtype)
+    mean = (v[:, None] * own).sum(0) / v.sum()
+    return weights_from(mean, energy(background), _counted(background).astype(basis.dtype))
+
+
+def balance(
+    loss: AbstractLoss, data: dict, basis: Float[Array, "B g"], *, weights: dict | None = None,
+    mask: dict | None = None,
+) -> Any:  # fmt: skip
+    """Weights (m,) of the rows of the background by which each shared program has the mean energy
+    that it has in the target; of several backgrounds a list of them.
+
+    Program k leaves a contrastive basis near the ratio of its energies in the two sets, whatever
+    the rest does. Weighted so, every ratio is near 1, and one contrast beyond 1 repels all of them.
+
+    Parameters
+    ----------
+    loss : AbstractLoss
+    data : dict
+        ``{"target": X, "background": Y}``, or a list of backgrounds.
+    basis : array (B, g)
+        Basis of the background (NMF), whose components are the shared programs.
+    weights, mask : dict, optional
+        As in `fit`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `prepare`; without a background.
+    """
+    rows = prepare(data, weights, mask)
+    require_target(NMF(loss), {"target": rows["target"]})
+    return _each(lambda r: _balance(loss, rows["target"], r, jnp.asarray(basis)), rows)
+
+
+def _each(work, rows: Data) -> Any:
+    if "background" not in rows:
+        raise ValueError('a balanced contrast needs data["background"]')
+    several = rows["background"]
+    return [work(r) for r in several] if isinstance(several, list) else work(several)
+
+
+_frozen = eqx.filter_jit(frozen_rows)
+
+
+def weighted(
+    objective: Contrastive | BackgroundFirst, mean: Any
+) -> Contrastive | BackgroundFirst:  # fmt: skip
+    """An objective for a background of this mean weight (one value each, of several): a sum over
+    rows counts their weights, and a contrast is per row."""
+    return eqx.tree_at(lambda o: o.alpha, objective, jnp.asarray(objective.alpha) * mean)
+
+
+def balanced(
+    objective: Contrastive | BackgroundFirst, rows: Data, frozen: Float[Array, "B g"]
+) -> Balanced:
+    """An objective and prepared data with the weights of `balance`."""
+
+    def one(own: Rows) -> tuple[Rows, Array]:
+        w = _balance(objective.loss, rows["target"], own, frozen)
+        v = w[:, None] if own.weights is None else own.weights * w[:, None]
+        new = replace(own, weights=v)
+        return new, new.size / own.size
+
+    found = _each(one, rows)
+    if isinstance(found, list):
+        background, mean = [f[0] for f in found], jnp.stack([f[1] for f in found])
+    else:
+        background, mean = found
+    return Balanced(weighted(objective, mean), {**rows, "background": background}, frozen)
+
+
+@eqx.filter_jit
+def _read(reading, data, basis, stop) -> Fit:
+    """A fit of no step: codes beside the background's basis, and what they explain."""
+    blocks = solve_codes(reading, data, basis, SETTLED)
+    return finish(reading, data, begin(reading, data, blocks, default_solver(reading, data), stop))
+
+
+class _From(AbstractBatch):
+    """One fit from target components that are given."""
+
+    objective: AbstractObjective
+    data: Data
+    own: Float[Array, "K g"]
+    key: Key[Array, ""]
+
+    def problem(self, index):
+        return self.objective, self.data
+
+    def start(self, index):
+        drawn = start(self.objective, self.data, len(self.own), self.key, "random")["basis"]
+        basis = drawn.at[: len(self.own)].set(self.own)
+        return solve_codes(self.objective, self.data, basis, BEGUN)
+
+
+def fit_balanced_restarts(
+    objective: Contrastive | BackgroundFirst,
+    data: Data,
+    rank: int,
+    keys: Key[Array, " restarts"],
+    *,
+    background_rank: int,
+    basis: Float[Array, "K g"] | None = None,
+    solver: AbstractSolver | None,
+    stop: Stop,
+    on_progress: OnProgress | None = None,
+) -> list[tuple[Fit, float]]:
+    """Fits of prepared data from every key and their reduced objectives; one basis of the
+    background, from the first key, balances and reads them all. With a basis, target components
+    first, one fit that goes on from it, beside its own components of the background."""
+    rows, unit = scaled(objective, data)
+    reading = BackgroundFirst(background_rank=background_rank, alpha=0.0, loss=objective.loss)
+    if basis is None:
+        held = balanced(objective, rows, _frozen(reading, rows, keys[0]))
+        fits = fit_restarts(
+            held.objective, held.data, rank, keys, stop, solver=solver, on_progress=on_progress
+        )
+    else:
+        held = balanced(objective, rows, basis[rank:])
+        solver = default_solver(held.objective, held.data) if solver is None else solver
+        one = _From(held.objective, held.data, basis[:rank], keys[0])
+        fits = run_many(one, 1, solver, stop, size=1, on_progress=on_progress)
+    found = []
+    for r in range(len(fits.steps)):
+        one = fits[r]
+        value = float(reduced_objective(held.objective, held.data, one.blocks))
+        whole = jnp.concatenate([one.blocks["basis"][:rank], held.frozen])
+        last = _read(reading, rows, whole, stop.looks)
+        same = lambda f: (f.steps, f.result, f.trace)  # noqa: E731
+        last = eqx.tree_at(same, last, same(one))
+        found.append((restored(reading, last, unit), value))
+    return found
+
+
+def fit_balanced(
+    objective: Contrastive | BackgroundFirst,
+    data: dict,
+    rank: int,
+    key: Key[Array, ""],
+    *,
+    background_rank: int = 8,
+    solver: AbstractSolver | None = None,
+    stop: Stop | None = None,
+    weights: dict | None = None,
+    mask: dict | None = None,
+    on_progress: OnProgress | None = None,
+) -> Fit:
+    """Fit target components by the contrast against a balanced background, and read codes beside a
+    basis of the background.
+
+    Parameters
+    ----------
+    objective : Contrastive, or BackgroundFirst of background rank 1
+        What learns the basis: `Contrastive(1.5)` for squared error. KL and the negative binomial,
+        under which that is unbounded below, take ``BackgroundFirst(1, alpha=1.5, loss=...)``.
+    data : dict
+        ``{"target": X, "background": Y}``; see `prepare`.
+    rank : int
+        Number of target components; few.
+    key : jax.random.key
+    background_rank : int
+        Number of background components; small, since a rich basis explains the target's programs
+        too.
+    solver : AbstractSolver, optional
+        As in `fit`.
+    stop : Stop, optional
+    weights, mask : dict, optional
+        As in `fit`; weights of the background are counted beside those of the balance.
+    on_progress : callable, optional
+        Takes the share that is done, from 0 to 1, if every step is needed.
+
+    Returns
+    -------
+    Fit
+        Target components first, then the background's; codes of both sets on all of them. Trace,
+        steps and result are those of the contrast.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another objective, a rank below 1, and data as `prepare` says; without a background.
+    """
+    if not isinstance(objective, Contrastive | BackgroundFirst):
+        raise TypeError(f"objective must be Contrastive or BackgroundFirst, found {objective!r}")
+    rank, count = check_integer(rank, "rank"), check_integer(background_rank, "background_rank")
+    stop = Stop() if stop is None else stop
+    check_types(objective, solver, stop)
+    rows = prepare(data, weights, mask)
+    require_target(objective, rows)
+    keys = jax.random.wrap_key_data(jax.random.key_data(key)[None])
+    found = fit_balanced_restarts(
+        objective, rows, rank, keys, background_rank=count, solver=solver, stop=stop,
+        on_progress=on_progress,
+    )  # fmt: skip
+    return found[0][0]

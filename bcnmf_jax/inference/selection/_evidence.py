@@ -1,0 +1,57 @@
+"""Net gains of components in turn, beyond bases of parts of the background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bcnmf_jax.inference.selection import rule
+from bcnmf_jax.inference.selection._by_gain import Rounds
+from bcnmf_jax.inference.selection._folds import held_out_ratio
+from bcnmf_jax.inference.selection._gains import Gains, measured, outcome
+from bcnmf_jax.inference.selection._whole import shared_rank
+from bcnmf_jax.inference.selection._work import Work
+
+EXISTS = (1, 2)
+"""Numbers of components that say whether there is a contrast."""
+BY_DEGREE = ((1, 2, 3, 4, 5, 6), (1, 2, 3, 4, 5, 6, 8, 10, 12))
+"""Numbers of components where the target varies by degree; the second where the first ends in its
+largest."""
+
+
+class Evidence:
+    """Work on splits beside small bases of the background, one for each."""
+
+    def __init__(self, work: Work, groups: dict, rounds: Rounds):
+        self.work, self.rounds, self.splits = work, rounds, len(work.parts)
+        self.ratio = held_out_ratio(work.parts, groups.get("target"))
+        count = shared_rank(work.basis_rows, work.x.shape[1])
+        self.frozen = [work.frozen(s, count) for s in range(self.splits)]
+
+    def at(self, kind: tuple[str, float], ranks: Sequence[int], *, brief: bool = False) -> Gains:
+        """Net gains at every rank."""
+        over = lambda one: self.rounds(one, self.splits)  # noqa: E731
+        return measured(self.work, [kind], ranks, self.frozen, self.ratio, over, brief=brief)
+
+    def exists(self, kind: tuple[str, float]) -> tuple[Gains, str, str]:
+        """Whether there is a contrast, and what says so."""
+        gains = self.at(kind, EXISTS, brief=True)
+        return gains, *outcome(gains.table, self.work, self.frozen, max(EXISTS), brief=True)
+
+    def by_degree(self, kind: tuple[str, float]) -> tuple[Gains, dict[str, Any]]:
+        """Net gains of more and more components, and the row that is taken."""
+        few, many = BY_DEGREE
+        gains = self.at(kind, few)
+        taken = rule.choose(gains.table, gains.nets, [kind[0]])
+        if taken["n_components"] == few[-1]:
+            gains = self.at(kind, many)
+            taken = rule.choose(gains.table, gains.nets, [kind[0]])
+        return gains, taken
+
+    def basis(self, gains: Gains, split: int, count: int) -> NDArray:
+        """Components of a split, then its basis of the background."""
+        own = gains.bases[split % self.splits][count - 1, :count]
+        return np.concatenate([own, self.frozen[split % self.splits]])
