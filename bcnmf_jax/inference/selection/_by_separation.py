@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.inference.selection import rule
 from bcnmf_jax.inference.selection._by_gain import Rounds
+from bcnmf_jax.inference.selection._donors import carried, drawn
 from bcnmf_jax.inference.selection._evidence import Evidence
 from bcnmf_jax.inference.selection._gains import MEASURED, Gains
 from bcnmf_jax.inference.selection._outside import Objectives, candidates
@@ -28,6 +29,8 @@ IN_TURN = ("sequential", 0.0)
 """What existence is asked of, and whose components of the splits are candidates themselves."""
 READ_SPLITS = 3
 """Splits whose components are read on all rows; of their scores the middle one counts."""
+NEAR = 0.05
+"""Share of the highest score that fewer components may lack."""
 STARTED = ("balanced", "sequential")
 """Objectives whose fit goes on from the basis of the candidate."""
 SCORED = ("score", "silhouette", "clusters", "specificity", "excess")
@@ -71,10 +74,13 @@ def by_separation(
     alphas: Sequence[float] | None, ranks: Sequence[int], made: Objectives, groups: dict,
     random_state: int, on_progress: Callable[[float], Any],
 ) -> Choice:  # fmt: skip
-    """The candidate of highest score; ``gather`` gives all rows, ``few`` says why there is no work
-    on splits."""
+    """The candidate that `preferred` takes; ``gather`` gives all rows, ``few`` says why there is no
+    work on splits."""
     own = lambda name: ALPHAS.get(name, (0.0,)) if alphas is None else alphas  # noqa: E731
     kinds = [kind for name in made for kind in candidates({name: made[name]}, own(name))]
+    by_donors = None
+    if work is not None and len(groups) == 2:
+        by_donors = drawn((work.x, work.y), groups, random_state)
     rounds = Rounds(len(kinds) + (0 if work is None else len(work.parts)), on_progress)
     scored: list[Scored] = []
 
@@ -82,7 +88,8 @@ def by_separation(
         assert work is not None
         with jax.enable_x64(work.x.dtype == np.float64):  # the precision of JAX is a thread's
             held = Evidence(work, groups, rounds)
-            return held, *held.exists(IN_TURN)
+            gains, outcome, said = held.exists(IN_TURN, by_donors)
+            return held, gains, outcome, said
 
     # Neither needs the other, and both compile for as long as they compute.
     with ThreadPoolExecutor(1) as pool:
@@ -108,26 +115,43 @@ def by_separation(
                 score(IN_TURN, count, source.basis(gains, s, count)) for s in range(READ_SPLITS)
             ]
             scored.append(sorted(tried, key=lambda one: one.row["score"])[len(tried) // 2])
-    best = max(scored, key=lambda one: one.row["score"])
+    best = preferred(scored)
     row = best.row
     row["excess"] = excess(best.codes, row["n_components"], row["clusters"], random_state)
     start, said = best.basis, f"{said}; {_described(row)}"
     if row["excess"] < DISTINCT and held is not None and IN_TURN in kinds:
         source, _, _, reason = held
         gains, row = source.by_degree(IN_TURN)
-        start = source.basis(gains, 0, row["n_components"])
         said = (
             f"{reason}; no candidate sets distinct groups apart (excess {best.row['excess']:.2g}): "
             f"held-out gain gives the number of components, {rule.described(row)}"
         )
-    on_progress(1.0)
     name, objective, shared = row["objective"], made.get(row["objective"]), len(whole.frozen)
+    count = row["n_components"]
+    if (name, row["alpha"]) == IN_TURN:
+        # Those of the splits know some of the rows alone.
+        start = whole.beside(whole.bases(*IN_TURN, made[name], count)[count - 1])
+    reasons = [said]
+    if "target" in groups:
+        reasons += carried(whole.codes(start)[0], count, whole.of_target(groups["target"]))
+    on_progress(1.0)
     selection = Selection(
-        outcome, (said,), name, row["alpha"], row["n_components"],
+        outcome, tuple(reasons), name, row["alpha"], count,
         objective.extra if isinstance(objective, AbstractObjective) else shared,
         _merged([one.row for one in scored], gains), (),
     )  # fmt: skip
     return Choice(selection, start if name in STARTED else None)
+
+
+def preferred(scored: list[Scored]) -> Scored:
+    """The candidate that the rule takes: of those near the highest score the ones of fewest
+    components, and of these the highest."""
+    near = (1 - NEAR) * max(one.row["score"] for one in scored)
+    left = [one for one in scored if one.row["score"] >= near]
+    fewest = min(one.row["n_components"] for one in left)
+    return max(
+        (one for one in left if one.row["n_components"] == fewest), key=lambda one: one.row["score"]
+    )
 
 
 def _described(row: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.inference.selection import rule
 from bcnmf_jax.inference.selection._by_gain import Rounds
+from bcnmf_jax.inference.selection._donors import Donors, exists
 from bcnmf_jax.inference.selection._folds import held_out_ratio
 from bcnmf_jax.inference.selection._gains import Gains, measured, outcome
 from bcnmf_jax.inference.selection._whole import shared_rank
@@ -36,9 +37,14 @@ class Evidence:
         over = lambda one: self.rounds(one, self.splits)  # noqa: E731
         return measured(self.work, [kind], ranks, self.frozen, self.ratio, over, brief=brief)
 
-    def exists(self, kind: tuple[str, float]) -> tuple[Gains, str, str]:
-        """Whether there is a contrast, and what says so."""
+    def exists(
+        self, kind: tuple[str, float], donors: Donors | None
+    ) -> tuple[Gains, str, str]:  # fmt: skip
+        """Whether there is a contrast, and what says so: of donors, where they can be exchanged,
+        else of splits."""
         gains = self.at(kind, EXISTS, brief=True)
+        if donors is not None:
+            return gains, *exists(donors, self.work.loss, self.work.seed, lambda share: None)
         return gains, *outcome(gains.table, self.work, self.frozen, max(EXISTS), brief=True)
 
     def by_degree(self, kind: tuple[str, float]) -> tuple[Gains, dict[str, Any]]:

@@ -118,21 +118,21 @@ def folds(
     Raises
     ------
     TooFewError
-        If there are fewer than 2 groups in the target, 4 in the background, or if a part of a
+        If there are fewer than 2 groups in the target, 3 in the background, or if a part of a
         split has too few rows.
     ValueError
         For groups of another length.
     """
     mine, theirs = units(x, groups, "target"), units(y, background_groups, "background")
     names, others = np.unique(mine), np.unique(theirs)
-    if len(names) < 2 or len(others) < 4:
+    if len(names) < 2 or len(others) < len(SHARES):
         raise TooFewError(
             f"groups: {len(names)} in the target and {len(others)} in the background; splits need "
-            "2 and 4"
+            f"2 and {len(SHARES)}"
         )
     given = groups is not None and background_groups is not None
     paired = np.intersect1d(names, others) if given else names[:0]
-    if len(paired) < 4:
+    if len(paired) < len(SHARES):
         paired = names[:0]
     own = [share / sum(SHARES[1:]) for share in SHARES[1:]]
     first, *sizes = (min(int(share * len(y)), MOST) for share in SHARES)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.fitting.codes import solve_codes
@@ -21,7 +21,7 @@ from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.objectives import NMF
 
-MOST, SHARED = 1500, 8
+MOST, SHARED = 1500, 6
 """Most rows of each set, and background components: a rich basis explains the target's programs
 too, and of a small background the noise."""
 READ = Stop(tol=1e-4, max_steps=30)
@@ -44,8 +44,11 @@ class Whole:
 
     def __init__(self, x: NDArray, y: NDArray, loss: AbstractLoss, random_state: int):
         rng = np.random.default_rng(random_state)
-        some = (a if len(a) <= MOST else a[rng.permutation(len(a))[:MOST]] for a in (x, y))
-        self.target, self.background = (Rows(jnp.asarray(a)) for a in some)
+        taken = [np.sort(rng.permutation(len(a))[:MOST]) for a in (x, y)]
+        self.target, self.background = (
+            Rows(jnp.asarray(a[rows])) for a, rows in zip((x, y), taken, strict=True)
+        )
+        self._taken = taken[0]
         self.loss = loss
         self.key: Key[Array, ""] = jax.random.key(random_state)
         count = shared_rank(*y.shape)
@@ -61,6 +64,10 @@ class Whole:
         data = {"target": self.target, "background": self.background}
         own = jax.random.fold_in(self.key, 1)
         return components(kind, made, data, None, self.frozen, widest, own, side_by_side=True)
+
+    def of_target(self, names: ArrayLike) -> NDArray:
+        """Names of rows of the target, of those that are here."""
+        return np.asarray(names).astype(str)[self._taken]
 
     def beside(self, own: Float[Array, "K g"]) -> NDArray:
         """Target components, then the background's."""

@@ -35,7 +35,7 @@ class Work:
     ):  # fmt: skip
         self.x, self.y, self.parts, self.loss, self.weigh = x, y, parts, loss, weigh
         self.counts, self.kinds = counts, kinds
-        self.key = jax.random.key(random_state)
+        self.seed, self.key = random_state, jax.random.key(random_state)
         order = np.random.default_rng(random_state).permutation(x.shape[1])
         read, predicted = np.split(order, [len(order) // 2])
         self.halves = jnp.asarray(np.sort(read)), jnp.asarray(np.sort(predicted))
@@ -114,15 +114,39 @@ class Work:
         rng = np.random.default_rng([split, 1])
         basis, shuffled = np.asarray(frozen), rng.permutation(frozen.shape[1])
         train, test = self.null(split)
-        rows, plain = (train, test.rows), NMF(self.loss)
-        codes = [np.asarray(transform(plain, {"basis": frozen}, {"target": r.x})) for r in rows]
-        used = codes[0].sum(0) * basis.sum(1)
-        j = int(np.argsort(used)[len(used) // 2])
-
-        def plant(held: Rows, usage: NDArray) -> Rows:
-            more = PLANTED * np.outer(rng.permutation(usage[:, j]), basis[j, shuffled])
-            more = more if self.loss.bounded else rng.poisson(more)
-            return Rows(held.x + jnp.asarray(more, held.x.dtype), held.weights)
-
-        train, test = (plant(r, c) for r, c in zip(rows, codes, strict=True))
+        rows = (train, test.rows)
+        codes = [_codes(r, frozen, self.loss) for r in rows]
+        j = median_program(codes[0], basis)
+        train, test = (
+            Rows(r.x + _planted(r, c[:, j], basis[j, shuffled], self.loss, rng), r.weights)
+            for r, c in zip(rows, codes, strict=True)
+        )
         return train, HeldOut(test)
+
+
+def _codes(rows: Rows, basis: Any, loss: AbstractLoss) -> NDArray:
+    return np.asarray(transform(NMF(loss), {"basis": basis}, {"target": rows.x}))
+
+
+def median_program(codes: NDArray, basis: NDArray) -> int:
+    """The component of median total usage."""
+    used = codes.sum(0) * basis.sum(1)
+    return int(np.argsort(used)[len(used) // 2])
+
+
+def _planted(
+    rows: Rows, usage: NDArray, loadings: NDArray, loss: AbstractLoss, rng: np.random.Generator
+) -> Any:
+    """What a program of these loadings adds to rows, its usage on permuted samples."""
+    more = PLANTED * np.outer(rng.permutation(usage), loadings)
+    more = more if loss.bounded else rng.poisson(more)
+    return jnp.asarray(more, rows.x.dtype)
+
+
+def planted_part(
+    rows: Rows, basis: NDArray, loss: AbstractLoss, rng: np.random.Generator
+) -> Any:  # fmt: skip
+    """What a program planted in rows adds to them, `PLANTED` times as strong as their median one."""
+    codes = _codes(rows, basis, loss)
+    j = median_program(codes, basis)
+    return _planted(rows, codes[:, j], basis[j, rng.permutation(basis.shape[1])], loss, rng)
