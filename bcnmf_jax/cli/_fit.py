@@ -85,7 +85,7 @@ def fit(
             "small fits; 0 for no test.",
             rich_help_panel=RUN,
         ),
-    ] = 99,
+    ] = 199,
     no_report: Annotated[
         bool, typer.Option("--no-report", help="Write no report.html.", rich_help_panel=RUN)
     ] = False,

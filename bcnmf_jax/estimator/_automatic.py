@@ -92,6 +92,7 @@ def automatic(
         loss,
         selection=found,
         start=choice.start,
+        together=choice.together,
     )
 
 

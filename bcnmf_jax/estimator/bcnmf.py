@@ -281,7 +281,7 @@ def fit_watched(
     with closed(given), jax.enable_x64(given.target.dtype == np.float64):
         plan = planned(model, given, callbacks)
         data, stop = sets(given), Stop(model.tol, model.max_iter)
-        count = model.n_restarts if plan.start is None else 1
+        count = 1 if plan.goes_on else model.n_restarts
         callbacks.log(
             f"{plan.objective}, {plan.n_components} components, target {given.target.shape}: "
             f"{count} restarts"

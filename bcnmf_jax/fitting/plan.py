@@ -38,6 +38,8 @@ class Plan(NamedTuple):
         Where some of it was chosen, what the choice rests on.
     start : array (K + B, g), optional
         Of a choice, the basis that one fit goes on from, target components first.
+    together : bool
+        Whether the components of "sequential" are refitted together at last.
     """
 
     objective: str | AbstractObjective
@@ -48,6 +50,12 @@ class Plan(NamedTuple):
     solver: AbstractSolver | None = None
     selection: Any = None
     start: Any = None
+    together: bool = True
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether one fit takes up what was chosen, in the place of random starts."""
+        return self.start is not None or not self.together
 
     @property
     def make(self) -> Callable[..., AbstractObjective]:

@@ -94,11 +94,7 @@ class InMemory:
         told = callbacks.stage("fitting")
         weights = None if v is None else np.asarray(v).max(1)
         if plan.objective == "balanced":
-            found = fit_balanced_restarts(
-                made, self.rows, plan.n_components, keys, solver=plan.solver, stop=stop,
-                background_rank=plan.n_background_components, basis=plan.start, on_progress=told,
-            )  # fmt: skip
-            return [_restart(f, v, weights) for f, v in found]
+            return [_restart(f, v, weights) for f, v in self._balanced(plan, keys, stop, told)]
         fits = self.fits(plan, keys, stop, told)
         values = [float(reduced_objective(made, self.rows, f.blocks)) for f in fits]
         return [_restart(f, v, weights) for f, v in zip(fits, values, strict=True)]
@@ -108,6 +104,8 @@ class InMemory:
     ) -> list[Fit]:
         """A fit from every key; ``on_progress`` is given the share that is done."""
         made, rank, count = plan.build(), plan.n_components, len(keys)
+        if plan.objective == "balanced":
+            return [f for f, _ in self._balanced(plan, keys, stop, on_progress)]
         if plan.objective != "sequential":
             found = fit_restarts(
                 made, self.rows, rank, keys, stop, solver=plan.solver, on_progress=on_progress
@@ -126,10 +124,20 @@ class InMemory:
                 key,
                 solver=plan.solver,
                 stop=stop,
+                refit=plan.together,
                 on_progress=part_of(on_progress, r, count),
             )
             for r, key in enumerate(keys)
         ]
+
+    def _balanced(
+        self, plan: Plan, keys: Key[Array, " n"], stop: Stop, on_progress: OnProgress | None
+    ) -> list[tuple[Fit, float]]:
+        made: Any = plan.build()
+        return fit_balanced_restarts(
+            made, self.rows, plan.n_components, keys, solver=plan.solver, stop=stop,
+            background_rank=plan.n_background_components, basis=plan.start, on_progress=on_progress,
+        )  # fmt: skip
 
     def codes(self, reading, basis):
         return np.asarray(transform(reading, {"basis": basis}, self.rows))

@@ -26,6 +26,7 @@ from bcnmf_jax.inference.enrichment_test._table import Enrichment
 LEVELS = ("group", "cell")
 REFIT = (1e-3, 100)
 """``tol`` and ``max_iter`` of refits, where those of the model go further."""
+BY_GROUP = ("groups_higher", "largest_group", "largest_share")
 TESTED = (
     "held_out_log2_ratio", "null_log2_ratio", "null_log2_ratio_95", "effect", "p", "q", "match",
 )  # fmt: skip
@@ -46,7 +47,7 @@ def enrichment(
     pairs: bool = False,
     level: str = "group",
     normalise: Callable[[NDArray], NDArray] = as_it_is,
-    n_permutations: int = 99,
+    n_permutations: int = 199,
     rows_per_group: int = 100,
     random_state: int = 0,
     on_progress: Callable[[float], None] | None = None,
@@ -59,7 +60,8 @@ def enrichment(
     the other way round. p is the share of components (of one kind, of all B + 1 arrangements) with
     an effect at least as large: for one component ``(b + 1) / (B + 1)``. However much a fit
     overfits, p is exact where donors are exchangeable under the null hypothesis, for a component
-    that is picked without looking at p; for the best of several there is q.
+    that is picked without looking at p; for the best of several there is q, over the components of
+    its kind: those of the background are another question.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ def enrichment(
     else:
         drawn = by_group(sets, names, pairs, rows_per_group, rng)
     on_progress = on_progress or (lambda share: None)
-    rows = _described(model, sets, names)
+    rows = _described(model, sets, names, pairs)
     more, count, exact = [dict.fromkeys(TESTED) for _ in rows], 0, False
     if drawn.samples is not None:
         places, exact = arrangements(*drawn.counts, pairs, n_permutations, rng)
@@ -158,18 +160,47 @@ def _stop(model: Any) -> Stop:
     return Stop(max(model.tol, REFIT[0]), min(model.max_iter, REFIT[1]))
 
 
-def _described(model: Any, sets: tuple[Any, Any], names: Any) -> list[dict[str, Any]]:
-    """Names of the components, and their mean usage in both sets."""
-    means = []
+def _by_group(
+    usage: list[NDArray], names: tuple[NDArray, NDArray] | None, pairs: bool
+) -> list[dict[str, Any]]:  # fmt: skip
+    """What single groups of the target say of each component, from usages (groups, components)."""
+    if names is None:
+        return [dict.fromkeys(BY_GROUP) for _ in range(usage[0].shape[1])]
+    found = [np.unique(own) for own in names]
+    own, other = usage
+    if pairs:
+        _, mine, theirs = np.intersect1d(*found, return_indices=True)
+        own, other, who = own[mine], other[theirs], found[0][mine]
+    else:
+        other, who = np.median(other, axis=0, keepdims=True), found[0]
+    higher, part = (own > other).sum(0), own / np.maximum(own.sum(0), np.finfo(float).tiny)
+    largest = part.argmax(0)
+    return [
+        {
+            "groups_higher": int(higher[k]),
+            "largest_group": str(who[j]),
+            "largest_share": float(part[j, k]),
+        }
+        for k, j in enumerate(largest)
+    ]
+
+
+def _described(
+    model: Any, sets: tuple[Any, Any], names: Any, pairs: bool
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Names of the components, and their mean usage in both sets and in single groups."""
+    means, groups = [], []
     for x, own in zip(sets, names or (None, None), strict=True):
         usage = used(model, x)
         parts = [usage] if own is None else [usage[own == g] for g in np.unique(own)]
-        means.append(np.mean([part.mean(0) for part in parts], axis=0))
+        groups.append(np.stack([part.mean(0) for part in parts]))
+        means.append(groups[-1].mean(0))
+    by_group = _by_group(groups, names, pairs)
     kinds = ["target"] * len(model.components_)
     kinds += ["background"] * len(model.background_components_)
     labels = [*model.get_feature_names_out()]
     labels += [f"background{k}" for k in range(len(model.background_components_))]
-    columns = zip(labels, kinds, *means, log2_ratio(*means), strict=True)
+    columns = zip(labels, kinds, *means, log2_ratio(*means), by_group, strict=True)
     return [
         {
             "component": str(label),
@@ -178,7 +209,8 @@ def _described(model: Any, sets: tuple[Any, Any], names: Any) -> list[dict[str, 
             "usage_background": float(b),
             "log2_ratio": float(ratio),
         }
-        for label, kind, a, b, ratio in columns
+        | group
+        for label, kind, a, b, ratio, group in columns
     ]
 
 
@@ -200,5 +232,9 @@ def as_observed(basis: NDArray, count: int, answers: list[Answer]) -> list[dict[
             np.mean(effects >= first.effect[k]), np.nan, similar[j, k],
         )  # fmt: skip
         rows.append(dict(zip(TESTED, map(float, found), strict=True)))
-    q = false_discovery_control([row["p"] for row in rows])
-    return [row | {"q": float(value)} for row, value in zip(rows, q, strict=True)]
+    for family in (rows[:count], rows[count:]):
+        if family:
+            q = false_discovery_control([row["p"] for row in family])
+            for row, value in zip(family, q, strict=True):
+                row["q"] = float(value)
+    return rows

@@ -45,10 +45,14 @@ class Choice(NamedTuple):
     start : ndarray (K + B, g), optional
         Target components of the candidate, then the background's; None for objectives that are
         fitted from random starts.
+    together : bool
+        Whether components in turn are refitted together. Donors are the reason not to: what they
+        share comes first, what one of them carries next, and together the two mix.
     """
 
     selection: Selection
     start: NDArray | None = None
+    together: bool = True
 
 
 class Scored(NamedTuple):
@@ -118,10 +122,11 @@ def by_separation(
     best = preferred(scored)
     row = best.row
     row["excess"] = excess(best.codes, row["n_components"], row["clusters"], random_state)
-    start, said = best.basis, f"{said}; {_described(row)}"
+    start, together, said = best.basis, True, f"{said}; {_described(row)}"
     if row["excess"] < DISTINCT and held is not None and IN_TURN in kinds:
         source, _, _, reason = held
-        gains, row = source.by_degree(IN_TURN)
+        together = by_donors is None
+        gains, row = source.by_degree(IN_TURN, not together and outcome == "contrast found")
         said = (
             f"{reason}; no candidate sets distinct groups apart (excess {best.row['excess']:.2g}): "
             f"held-out gain gives the number of components, {rule.described(row)}"
@@ -140,7 +145,7 @@ def by_separation(
         objective.extra if isinstance(objective, AbstractObjective) else shared,
         _merged([one.row for one in scored], gains), (),
     )  # fmt: skip
-    return Choice(selection, start if name in STARTED else None)
+    return Choice(selection, start if name in STARTED and together else None, together)
 
 
 def preferred(scored: list[Scored]) -> Scored:

@@ -47,14 +47,16 @@ class Evidence:
             return gains, *exists(donors, self.work.loss, self.work.seed, lambda share: None)
         return gains, *outcome(gains.table, self.work, self.frozen, max(EXISTS), brief=True)
 
-    def by_degree(self, kind: tuple[str, float]) -> tuple[Gains, dict[str, Any]]:
-        """Net gains of more and more components, and the row that is taken."""
-        few, many = BY_DEGREE
-        gains = self.at(kind, few)
-        taken = rule.choose(gains.table, gains.nets, [kind[0]])
-        if taken["n_components"] == few[-1]:
-            gains = self.at(kind, many)
-            taken = rule.choose(gains.table, gains.nets, [kind[0]])
+    def by_degree(self, kind: tuple[str, float], known: bool) -> tuple[Gains, dict[str, Any]]:
+        """Net gains of more and more components, and the row that is taken; of all of them, where
+        it is ``known`` that there is a contrast."""
+        for ranks in BY_DEGREE:
+            gains = self.at(kind, ranks)
+            sure = {"certain": np.inf} if known else {}
+            rows = [row | sure for row in gains.table]
+            taken = rule.choose(rows, gains.nets, [kind[0]])
+            if taken["n_components"] < ranks[-1]:
+                break
         return gains, taken
 
     def basis(self, gains: Gains, split: int, count: int) -> NDArray:

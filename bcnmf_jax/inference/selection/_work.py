@@ -146,7 +146,7 @@ def _planted(
 def planted_part(
     rows: Rows, basis: NDArray, loss: AbstractLoss, rng: np.random.Generator
 ) -> Any:  # fmt: skip
-    """What a program planted in rows adds to them, `PLANTED` times as strong as their median one."""
+    """What a program planted in rows adds, `PLANTED` times as strong as their median one."""
     codes = _codes(rows, basis, loss)
     j = median_program(codes, basis)
     return _planted(rows, codes[:, j], basis[j, rng.permutation(basis.shape[1])], loss, rng)
