@@ -36,13 +36,13 @@ class Size:
 
     n_components: Annotated[
         str, typer.Option(metavar="K|auto", help="Target components.", rich_help_panel=MODEL)
-    ] = "10"
+    ] = "auto"
     alpha: Annotated[
         str,
         typer.Option(
             metavar="ALPHA|auto", help="Contrast per sample, at least 0.", rich_help_panel=MODEL
         ),
-    ] = "1.0"
+    ] = "auto"
     missing: Annotated[
         str,
         typer.Option(
@@ -102,9 +102,9 @@ def fit(
     - bcnmf fit cells.h5ad --condition-key stim --target stim --background ctrl --out RUN
 
     - bcnmf fit cells.h5ad --condition-key stim --target stim --background ctrl --group-key donor
-      --n-components auto --alpha auto --objective auto --out RUN
+      --out RUN
 
-      The three that are "auto" are chosen without labels, or there is said to be no contrast.
+      What is left out is chosen without labels, or there is said to be no contrast.
 
     - bcnmf fit treated.h5 untreated.h5 --loss kl --objective background_first --out RUN
     """
@@ -192,4 +192,10 @@ def tested(
     )  # fmt: skip
     if found.note:
         show.say(found.note)
+    if found.testable:
+        p, q = found.smallest
+        show.say(
+            f"enrichment: {found.permutations} exchanges; no target component can have a p below "
+            f"{p:.2g}, the best of them no q below {q:.2g}"
+        )
     return list(found.rows)

@@ -122,16 +122,19 @@ class FitOptions:
     """Options that a single fit and a sweep share."""
 
     objective: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="contrastive: components that pay for what they explain of the background. "
+            help="auto: the right one of balanced and sequential; the default, unless the number "
+            "of components and alpha are given. balanced: components that pay for what they "
+            "explain of a background whose shared programs have the strength that they have in the "
+            "target. contrastive: the same of the background as it is. "
             "background_first: beyond components of the background; sequential: so, one after "
             "the other. shared_target: beside shared components. nmf: the target alone. "
             "published: contrastive as published.",
             metavar="NAME",
             rich_help_panel=MODEL,
         ),
-    ] = "contrastive"
+    ] = None
     loss: Annotated[
         str,
         typer.Option(
@@ -142,7 +145,7 @@ class FitOptions:
     ] = "frobenius"
     n_background_components: Annotated[
         int, typer.Option(help="Shared or background components.", min=1, rich_help_panel=MODEL)
-    ] = 10
+    ] = 8
     restarts: Annotated[int, typer.Option(help="Random starts.", min=1, rich_help_panel=MODEL)] = 8
     seed: Annotated[
         int, typer.Option(help="Of the starts.", min=0, max=2**32 - 1, rich_help_panel=MODEL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,8 +60,9 @@ def sweep(data: DataOptions, grid: Grid, model: FitOptions, run: RunOptions) -> 
     - bcnmf sweep cells.h5ad --condition-key stim --target stim --background ctrl --restarts 20
       --out SWEEP
     """
+    model = replace(model, objective=model.objective or "contrastive")
     estimator(model.parameters())
-    if model.objective in ("auto", "sequential"):
+    if model.objective in ("auto", "balanced", "sequential"):
         raise typer.BadParameter(
             f"{model.objective!r} cannot be swept; use background_first, or bcnmf select",
             param_hint="--objective",

@@ -19,6 +19,7 @@ from bcnmf_jax.datasets._families import family_simulation
 from bcnmf_jax.datasets._images import digits_on_photos, mnist_on_photos
 from bcnmf_jax.datasets._proteins import mouse_protein
 from bcnmf_jax.datasets._simulate import beta_simulation
+from bcnmf_jax.datasets._stimulated import mait_cells, pbmc_cytometry
 from bcnmf_jax.datasets.dataset import Dataset, log_normalise
 from bcnmf_jax.datasets.files import fetch
 
@@ -32,9 +33,11 @@ __all__ = [
     "kang_lymphocytes",
     "leukemia",
     "log_normalise",
+    "mait_cells",
     "mdd",
     "mixseq",
     "mixseq_full",
     "mnist_on_photos",
     "mouse_protein",
+    "pbmc_cytometry",
 ]

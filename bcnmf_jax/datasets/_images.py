@@ -1,7 +1,6 @@
 """Digits under photographs: the photographs alone are the background."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -117,17 +116,18 @@ def _stored_images(name: str, least: int, keys: Sequence[str]) -> dict[str, Arra
     return arrays
 
 
-def mnist_on_photos(digits: Literal[2, 10] = 2) -> Dataset:
+def mnist_on_photos(digits: int | Sequence[int] = 2) -> Dataset:
     """Load MNIST digits under photographs of flowers.
 
-    Of the first 7,000 images all (`digits` 10), or the zeros and ones (`digits` 2; 1,475). Image i
-    of those gets photograph i mod 650 of the first 650, stretched to its own full range; target =
-    pixelwise maximum of the digit and 0.8 x that photograph; background = photographs 650 to
-    1,299 as they are.
+    Of the first 7,000 images all (`digits` 10), the zeros and ones (`digits` 2; 1,475), or some.
+    Image i of those gets photograph i mod 650 of the first 650, stretched to its own full range;
+    target = pixelwise maximum of the digit and 0.8 x that photograph; background = photographs 650
+    to 1,299 as they are.
 
     Parameters
     ----------
-    digits : {2, 10}
+    digits : {2, 10} or sequence of int
+        The first two digits, all ten, or those that are named: (4, 9).
 
     Returns
     -------
@@ -137,19 +137,22 @@ def mnist_on_photos(digits: Literal[2, 10] = 2) -> Dataset:
     Raises
     ------
     FileNotFoundError, ValueError
-        If a file is missing or odd, or `digits` is neither 2 nor 10.
+        If a file is missing or odd, or `digits` is neither 2 nor 10 nor at least two digits.
 
     References
     ----------
     Abid et al., Nature Communications 9 (2018) 2134, figure 1, in another draw.
     """
-    if digits not in (2, 10):
-        raise ValueError(f"digits must be 2 (zeros and ones) or 10, got {digits!r}")
+    wanted = range(digits) if digits in (2, 10) else digits
+    if isinstance(wanted, int) or not 1 < len(set(wanted) & set(range(10))) == len(wanted):
+        raise ValueError(
+            f"digits must be 2 (zeros and ones), 10, or at least two of 0 to 9, got {digits!r}"
+        )
     first, half = 7000, 650
     mnist = _stored_images("mnist", first, ("images", "labels"))
     photos = _stored_images("flowers", 2 * half, ("images",))["images"] / 255
     labels = mnist["labels"][:first].astype(int)
-    chosen = labels < digits
+    chosen = np.isin(labels, list(wanted))
     strokes, labels = mnist["images"][:first][chosen] / 255, labels[chosen]
     under = _stretch(photos[:half])[np.arange(len(strokes)) % half]
     return Dataset(
@@ -159,8 +162,8 @@ def mnist_on_photos(digits: Literal[2, 10] = 2) -> Dataset:
         labels=labels,
         feature_names=_pixels(strokes.shape[1]),
         description=(
-            f"{'Zeros and ones' if digits == 2 else 'All digits'} among the first 7,000 MNIST "
-            "images, each the pixelwise maximum with 0.8 x one of 650 flower photographs; "
+            f"The digits {', '.join(map(str, wanted))} among the first 7,000 MNIST images, each "
+            "the pixelwise maximum with 0.8 x one of 650 flower photographs; "
             f"background: 650 other photographs. {_NO_COUNTS}"
         ),
     )

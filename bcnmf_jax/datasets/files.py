@@ -78,6 +78,19 @@ SOURCES = {
         _COPY,
         "9ee124e83be0ebd7384de2dcda83520f4d7203332ecab426c141500c80427795",
     ),
+    "pbmc_cytometry": Source(
+        "pbmc_fs.npz",
+        "Bodenmiller et al. 2012, the subset of CATALYST (GPL >= 2), arrays X, marker, condition, "
+        "patient",
+        _COPY,
+        "e2082e841096bd8ef637804878ce351758a0a44ff4fcd6290e6c9dc83c5dbda5",
+    ),
+    "mait_cells": Source(
+        "maits.npz",
+        "Finak et al. 2015, the MAIT cells of MAST (GPL >= 2), arrays X, cond, genes",
+        _COPY,
+        "6c1d3e7f1747688a3ac480fe2f04b4e8604e66eb2cdfc82eb605475c83521eb5",
+    ),
     "leukemia": Source(
         "leukemia.npz",
         "10x Genomics, Zheng et al. 2017: filtered matrices of AML027 before and after transplant "

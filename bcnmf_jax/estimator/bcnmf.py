@@ -75,9 +75,10 @@ class BCNMF(FittedModel):
     random_state : int, RandomState or None
     tol, max_iter : float, int
         As ``tol`` and ``max_steps`` of `Stop`.
-    verbose : bool or int
+    verbose : bool, int or None
         Say on standard error what is fitted, how passes over sparse data go and how every restart
-        ended. Not on standard output, which belongs to results, and without a logger to set up.
+        ended. None says one line where something was chosen: what. Not on standard output, which
+        belongs to results, and without a logger to set up.
 
     Attributes
     ----------
@@ -153,7 +154,7 @@ class BCNMF(FittedModel):
         random_state: Any = None,
         tol: float = 1e-4,
         max_iter: int = 500,
-        verbose: bool | int = False,
+        verbose: bool | int | None = None,
     ):
         self.n_components = n_components
         self.alpha = alpha
@@ -222,6 +223,8 @@ class BCNMF(FittedModel):
             "result": np.array([r.result for r in restarts]),
         }
         self.n_iter_, self.value_ = kept.steps, kept.value
+        if plan.selection is not None and self.verbose is None:
+            print(f"[BCNMF] {chosen(plan)}", file=sys.stderr, flush=True)
         for r, one in enumerate(restarts):
             self._say(f"restart {r + 1}: {one.result} after {one.steps} steps, value {one.value:g}")
 
@@ -262,6 +265,16 @@ class BCNMF(FittedModel):
     def _say(self, text: str) -> None:
         if self.verbose:
             print(f"[BCNMF] {text}", file=sys.stderr, flush=True)
+
+
+def chosen(plan: Plan) -> str:
+    """One line about what was chosen."""
+    count = plan.n_components
+    return (
+        f"{plan.selection.outcome}: {plan.objective}, {count} component{'s' * (count > 1)}, alpha "
+        f"{plan.alpha:g}, beside {plan.n_background_components} of the background; selection_ says "
+        "why"
+    )
 
 
 def fit_watched(

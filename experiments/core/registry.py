@@ -87,8 +87,8 @@ LOSSES: dict[str, KnownLoss] = {
 #: Functions of ``bcnmf_jax.datasets`` that a configuration may name.
 DATASETS = (
     *("beta_simulation", "digits_on_photos", "family_simulation", "kang_cross_donor"),
-    *("kang_lymphocytes", "leukemia", "mdd", "mixseq", "mixseq_full", "mnist_on_photos"),
-    "mouse_protein",
+    *("kang_lymphocytes", "leukemia", "mait_cells", "mdd", "mixseq", "mixseq_full"),
+    *("mnist_on_photos", "mouse_protein", "pbmc_cytometry"),
 )
 
 

@@ -1,0 +1,261 @@
+"""Every method on every data set: what a user would take, beside what "auto" does.
+
+Every method has the same three numbers of components, with its own automatic contrast where it has
+one. Each is read as its authors do and, where it has nonnegative components, beside one small basis
+of the background, of six components. One row per data set or draw, with the scores of all.
+
+A data set is *seen* if its labels were looked at while a rule of "auto" was made, and *unseen* if
+the rule was fixed before.
+"""
+
+# To pandas' own annotations every selection is a Series or a DataFrame and every cell anything.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
+from __future__ import annotations
+
+import time
+import warnings
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata, wilcoxon
+
+import bcnmf_jax as bj
+from bcnmf_jax import baselines
+from bcnmf_jax.fitting.balanced import contrast
+from bcnmf_jax.inference.selection import _separation as separation
+from bcnmf_jax.metrics import component_auc, readouts
+from experiments.core.data import load_data
+from experiments.core.data_schema import Data
+from experiments.core.formats import Table, data_name, score
+from experiments.core.rows import Job, Row
+from experiments.core.study import Study, digest
+
+RANKS, SHARED, GENES, DRAWS = (2, 5, 10), 6, 50, 22
+FAMILIES = ("beta", "proportions", "rare", "leak", "small", "batch")
+SEEN_DRAWS = 2
+"""First draws of each family, which were looked at."""
+SEEN = (
+    Data(name="kang_lymphocytes"),
+    Data(name="kang_cross_donor"),
+    Data(name="mixseq"),
+    Data(name="mnist_on_photos", args={"digits": 2}),
+    Data(name="mnist_on_photos", args={"digits": 10}),
+    Data(name="digits_on_photos"),
+    Data(name="mouse_protein"),
+    Data(name="beta_simulation", args={"beta": 8}),
+    Data(name="beta_simulation", args={"beta": 16}),
+    Data(name="pbmc_cytometry"),
+    Data(name="mait_cells"),
+)
+UNSEEN = tuple(
+    Data(name="mnist_on_photos", args={"digits": pair}) for pair in ([3, 8], [4, 9], [5, 6], [2, 7])
+)
+HASH = digest(RANKS, SHARED, GENES, separation.VERSION)
+
+
+def scored(codes: np.ndarray, labels: np.ndarray, shared: np.ndarray | None = None) -> Row:
+    """AUC of the best component and of the summed share, ARI on the readout and on that share."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score
+
+    count = len(np.unique(labels))
+
+    def ari(points: np.ndarray) -> float:
+        found = KMeans(count, n_init=10, random_state=0).fit_predict(points)
+        return float(adjusted_rand_score(labels, found))
+
+    row = component_auc(codes, labels) | {"ari": ari(readouts(codes, shared)["primary"])}
+    if shared is not None and count == 2:
+        total = np.maximum(codes.sum(1) + shared.sum(1), 1e-30)
+        summed = (codes.sum(1) / total)[:, None]
+        row |= {"auc_sum": area(summed[:, 0], labels), "ari_sum": ari(np.sqrt(summed))}
+    return {name: float(value) for name, value in row.items()}
+
+
+def area(values: np.ndarray, labels: np.ndarray) -> float:
+    """Area under the ROC curve of two classes, at least a half."""
+    one = labels == labels.max()
+    a = (rankdata(values)[one].sum() - one.sum() * (one.sum() + 1) / 2) / (one.sum() * (~one).sum())
+    return float(max(a, 1 - a))
+
+
+def gene_score(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Codes (n, 1): mean of the features most up in the target less that of those most down, by the
+    rank-sum test between the sets (Wilcoxon), standardised."""
+    both = np.concatenate([x, y])
+    ranks = rankdata(both, axis=0)[: len(x)].mean(0)
+    order, most = np.argsort(ranks, kind="stable"), min(GENES, x.shape[1] // 4)
+    spread = both.std(0)
+    scaled = (x - both.mean(0)) / np.where(spread > 0, spread, 1)
+    return (scaled[:, order[-most:]].mean(1) - scaled[:, order[:most]].mean(1))[:, None]
+
+
+def compared(data: Data) -> Row:
+    """The row of a data set: scores of all entries, and what "auto" chose."""
+    dataset = load_data(data)
+    sets, labels = dataset.data("log"), np.unique(dataset.labels, return_inverse=True)[1]
+    x, y = (np.asarray(sets[name], np.float32) for name in ("target", "background"))
+    key, plain, entries = jax.random.key(0), bj.NMF(), {}
+    frozen = bj.fit(plain, {"target": y}, bj.init(plain, {"target": y}, SHARED, key)).blocks[
+        "basis"
+    ]
+
+    def beside(name: str, basis: Any) -> None:
+        whole = {"basis": jnp.concatenate([jnp.asarray(basis), frozen])}
+        codes = np.asarray(bj.transform(plain, whole, {"target": x}))
+        entries[f"{name}, beside"] = scored(codes[:, : len(basis)], labels, codes[:, len(basis) :])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        began = time.perf_counter()
+        model = bj.BCNMF(random_state=0, verbose=False).fit(x, background=y)
+        seconds, codes = time.perf_counter() - began, model.transform(x, full=True)
+        count = len(model.components_)
+        entries["auto"] = scored(codes[:, :count], labels, codes[:, count:])
+        entries["gene score"] = scored(gene_score(x, y), labels)
+        for rank in (k for k in RANKS if k <= min(x.shape[1], *map(len, (x, y))) // 2):
+            entries |= {
+                f"{name}, K={rank}": scored(np.asarray(codes), labels)
+                for name, codes in closed(x, y, rank)
+            }
+            for name, objective in {"NMF": plain, "bcNMF": bj.Contrastive(1.0)}.items():
+                rows = {"target": x} if name == "NMF" else {"target": x, "background": y}
+                found = bj.fit(objective, rows, bj.init(objective, rows, rank, key))
+                basis = np.asarray(found.blocks["basis"])
+                codes = np.asarray(bj.transform(plain, {"basis": basis}, {"target": x}))
+                entries[f"{name}, K={rank}"] = scored(codes, labels)
+                beside(f"{name}, K={rank}", basis)
+            rows = {"target": x, "background": y}
+            first = bj.BackgroundFirst(SHARED)
+            for name, found in (
+                ("balanced", bj.fit_balanced(contrast(plain.loss), rows, rank, key)),
+                ("sequential", bj.fit_sequential(first, rows, rank, key)),
+            ):
+                codes = np.asarray(found.blocks["target"])
+                entries[f"{name}, K={rank}"] = scored(codes[:, :rank], labels, codes[:, rank:])
+    choice = model.selection_
+    return {
+        "n": len(x), "m": len(y), "g": x.shape[1], "seconds": seconds,
+        "outcome": choice.outcome, "objective": model.objective_, "n_components": count,
+        "reasons": list(choice.reasons), "rule": separation.VERSION, "entries": entries,
+    }  # fmt: skip
+
+
+def closed(x: np.ndarray, y: np.ndarray, rank: int):
+    """Names and codes of the methods without restarts; those that cannot be had are left out."""
+    varies = (x.std(0) > 0) & (y.std(0) > 0)
+    calls = {
+        "PCA": lambda: baselines.pca(x, y, rank),
+        "cPCA": lambda: baselines.cpca(x, y, rank, standardize=True),
+        "cPCA, unscaled": lambda: baselines.cpca(x, y, rank),
+        "gcPCA": lambda: baselines.gcpca(
+            x[:, varies], y[:, varies], rank, dims=min(500, len(y) - 1)
+        ),
+    }
+    for name, call in calls.items():
+        try:
+            yield name, call().codes
+        except ValueError:
+            continue
+
+
+def jobs() -> list[Job]:
+    """Every data set and draw, as `recorded` takes them."""
+    families = [
+        (
+            Data(name="family_simulation", args={"family": f, "seed": s, "genes": 1500}),
+            s >= SEEN_DRAWS,
+        )
+        for s in range(DRAWS)
+        for f in FAMILIES
+    ]
+    every = [(d, False) for d in SEEN] + [(d, True) for d in UNSEEN] + families
+    return [
+        (
+            {"config_hash": HASH, "data": d.name, "data_args": d.args, "unseen": unseen},
+            partial(compared, d),
+        )
+        for d, unseen in every
+    ]
+
+
+NOT_RIVALS = ("auto",)
+"""Entries that are no method of their own."""
+
+
+def values(entry: Row) -> tuple[float, float]:
+    """AUC and ARI of an entry: of the best component or readout, or of the summed share."""
+    return max(entry["auc"], entry.get("auc_sum", 0)), max(entry["ari"], entry.get("ari_sum", -1))
+
+
+def rows_of(group: list[Row]) -> dict[str, Any]:
+    """What one line says: medians over draws of "auto", the best entry, and what users would take."""
+    names = sorted(set.intersection(*(set(row["entries"]) for row in group)))
+    middle = {
+        name: np.median([values(row["entries"][name]) for row in group], axis=0) for name in names
+    }
+    rivals = {name: v for name, v in middle.items() if name not in NOT_RIVALS}
+    auc, ari = (max(rivals, key=lambda n, i=i: rivals[n][i]) for i in (0, 1))
+    simple = [n for n in rivals if n.startswith(("NMF, K", "gene")) and "beside" not in n]
+    chosen = pd.Series([f"{r['objective']}, {r['n_components']}" for r in group]).mode()[0]
+    told = {
+        "auto AUC": middle["auto"][0], "best AUC": rivals[auc][0], "best by AUC": auc,
+        "NMF or genes AUC": max(rivals[n][0] for n in simple), "auto ARI": middle["auto"][1],
+        "best ARI": rivals[ari][1], "best by ARI": ari,
+    }  # fmt: skip
+    found = sum(row["outcome"] == "contrast found" for row in group)
+    return told | {"chosen": chosen, "found": f"{found}/{len(group)}", "draws": len(group)}
+
+
+def comparison_table(rows: list[dict[str, Any]]) -> Table:
+    """One line per data set or family, seen and unseen apart."""
+    groups: dict[tuple[bool, str], list[Row]] = {}
+    for row in rows:
+        args = {k: v for k, v in row["data_args"].items() if k != "seed"}
+        name = data_name(row | {"data_args": args})
+        groups.setdefault((row["unseen"], name), []).append(row)
+    body, records = [], []
+    for (unseen, name), group in sorted(groups.items(), key=lambda one: one[0][0]):
+        told = rows_of(group)
+        record = {"data": name, "unseen": unseen} | told
+        wins = [
+            (values(r["entries"]["auto"])[0], values(r["entries"]["NMF, K=5"])[0])
+            for r in group
+            if "NMF, K=5" in r["entries"]
+        ]
+        if len(wins) >= 5:
+            differences = np.subtract(*np.transpose(wins))
+            low, high = np.quantile(differences, [0.025, 0.975])
+            record |= {"AUC above NMF, 2.5 %": low, "AUC above NMF, 97.5 %": high}
+            if np.any(differences):
+                record["p"] = float(wilcoxon(differences).pvalue)
+        within = told["auto AUC"] >= told["best AUC"] - 0.03
+        within_ari = told["auto ARI"] >= told["best ARI"] - 0.05
+        cells = [
+            f"{name}{' ×' + str(told['draws']) if told['draws'] > 1 else ''}",
+            "unseen" if unseen else "seen", told["chosen"], told["found"],
+            score(told["auto AUC"]) if within else f"*{score(told['auto AUC'])}*",
+            f"{score(told['best AUC'])} ({told['best by AUC']})", score(told["NMF or genes AUC"]),
+            score(told["auto ARI"]) if within_ari else f"*{score(told['auto ARI'])}*",
+            f"{score(told['best ARI'])} ({told['best by ARI']})",
+        ]  # fmt: skip
+        body.append(cells)
+        records.append(record)
+    caption = (
+        'What "auto" chooses and scores beside the best of all other entries, picked with the '
+        f"labels in view ({len(rows[0]['entries']) - 1} entries, medians over draws). AUC: of the "
+        "best component, or of the summed share of the target components; of ten digits the mean of "
+        "one against the rest. ARI: k-means on the primary readout, or on the summed share. *In "
+        "italics* where it falls short by more than .03 (AUC) or .05 (ARI). *seen*: labels were "
+        "looked at while the rule was made; *unseen*: the rule was fixed before."
+    )
+    header = ["data", "", '"auto"', "found", "AUC", "best AUC", "NMF or genes", "ARI", "best ARI"]
+    return Table("comparison", 'What "auto" reaches', caption, header, body, pd.DataFrame(records))
+
+
+STUDY = Study("comparison", jobs, comparison_table)
