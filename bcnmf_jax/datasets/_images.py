@@ -116,7 +116,7 @@ def _stored_images(name: str, least: int, keys: Sequence[str]) -> dict[str, Arra
     return arrays
 
 
-def mnist_on_photos(digits: int | Sequence[int] = 2) -> Dataset:
+def mnist_on_photos(digits: int | str | Sequence[int] = 2) -> Dataset:
     """Load MNIST digits under photographs of flowers.
 
     Of the first 7,000 images all (`digits` 10), the zeros and ones (`digits` 2; 1,475), or some.
@@ -126,8 +126,8 @@ def mnist_on_photos(digits: int | Sequence[int] = 2) -> Dataset:
 
     Parameters
     ----------
-    digits : {2, 10} or sequence of int
-        The first two digits, all ten, or those that are named: (4, 9).
+    digits : {2, 10}, str or sequence of int
+        The first two digits, all ten, or those that are named: "49" or (4, 9).
 
     Returns
     -------
@@ -143,8 +143,9 @@ def mnist_on_photos(digits: int | Sequence[int] = 2) -> Dataset:
     ----------
     Abid et al., Nature Communications 9 (2018) 2134, figure 1, in another draw.
     """
-    wanted = range(digits) if digits in (2, 10) else digits
-    if isinstance(wanted, int) or not 1 < len(set(wanted) & set(range(10))) == len(wanted):
+    named = () if isinstance(digits, int) else [d for d in map(str, digits) if d in "0123456789"]
+    wanted = list(range(digits) if digits in (2, 10) else map(int, named))
+    if len(set(wanted)) < 2 or (named and len(named) != len(set(digits))):
         raise ValueError(
             f"digits must be 2 (zeros and ones), 10, or at least two of 0 to 9, got {digits!r}"
         )
@@ -152,7 +153,7 @@ def mnist_on_photos(digits: int | Sequence[int] = 2) -> Dataset:
     mnist = _stored_images("mnist", first, ("images", "labels"))
     photos = _stored_images("flowers", 2 * half, ("images",))["images"] / 255
     labels = mnist["labels"][:first].astype(int)
-    chosen = np.isin(labels, list(wanted))
+    chosen = np.isin(labels, wanted)
     strokes, labels = mnist["images"][:first][chosen] / 255, labels[chosen]
     under = _stretch(photos[:half])[np.arange(len(strokes)) % half]
     return Dataset(
