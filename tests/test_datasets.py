@@ -101,7 +101,7 @@ def test_mnist_refuses_a_pickle_and_other_digits(folder, monkeypatch):
     trust(monkeypatch, "mnist", path)
     with pytest.raises(ValueError, match=r"allow_pickle=False.*experiments\.prepare mnist"):
         datasets.mnist_on_photos()
-    with pytest.raises(ValueError, match=r"digits must be 2 .* or 10, got 3"):
+    with pytest.raises(ValueError, match=r"digits must be 2 .*, or at least two of 0 to 9, got 3"):
         datasets.mnist_on_photos(3)  # type: ignore[arg-type]
 
 

@@ -15,7 +15,7 @@ from bcnmf_jax.estimator._inputs import stacked
 from bcnmf_jax.inference.restarts import Restart, ordered
 
 FAST = {"n_components": 3, "n_restarts": 3, "random_state": 0, "max_iter": 300}
-SMALL = {"n_components": 2, "n_restarts": 2, "random_state": 0, "max_iter": 200}
+SMALL = {"n_components": 2, "alpha": 1.0, "n_restarts": 2, "random_state": 0, "max_iter": 200}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_codes_of_a_row_are_its_own(small):
 def test_a_weight_of_two_is_the_row_twice(small):
     X, Y = small
     count = np.arange(40) % 3
-    model = bj.BCNMF(**SMALL, alpha=0.7, loss="kl")
+    model = bj.BCNMF(**SMALL | {"alpha": 0.7}, loss="kl")
     weighed = model.fit(X, background=Y, sample_weight=count).components_
     twice = model.fit(X.repeat(count, axis=0), background=Y).components_
     np.testing.assert_allclose(weighed, twice, atol=1e-9)
@@ -188,7 +188,7 @@ def test_verbose_speaks_on_standard_error(small, capsys):
 
 def test_several_backgrounds(small):
     X, Y = small
-    model = bj.BCNMF(**SMALL, alpha=[0.5, 1.0]).fit(X, background=[Y[:15], Y[15:]])
+    model = bj.BCNMF(**SMALL | {"alpha": [0.5, 1.0]}).fit(X, background=[Y[:15], Y[15:]])
     assert model.diagnostics_["y_explained"].shape == (2,) and model.alpha_.tolist() == [0.5, 1]
     alone = [bj.BCNMF(**SMALL).fit(X, background=b).components_ for b in (Y, [Y], (Y,), Y.tolist())]
     for one in alone[1:]:

@@ -16,7 +16,7 @@ from sklearn.preprocessing import MaxAbsScaler
 
 import bcnmf_jax as bj
 
-SMALL = {"n_components": 2, "n_restarts": 1, "random_state": 0, "max_iter": 100}
+SMALL = {"n_components": 2, "alpha": 1.0, "n_restarts": 1, "random_state": 0, "max_iter": 100}
 NAMES = [f"gene{i}" for i in range(20)]
 
 

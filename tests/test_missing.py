@@ -64,7 +64,7 @@ def test_fits_and_codes_with_masked_arrays():
 
 @pytest.mark.filterwarnings("ignore:not converged")
 def test_the_estimator_masks_what_masked_arrays_hide():
-    options = {"n_components": 2, "n_restarts": 1, "random_state": 0, "max_iter": 20}
+    options = {"n_components": 2, "alpha": 1.0, "n_restarts": 1, "random_state": 0, "max_iter": 20}
     with pytest.raises(ValueError, match=r"X is a masked array that hides 6 .* missing='mask'"):
         bj.BCNMF(**options).fit(masked(), background=Y)
     with pytest.raises(ValueError, match="background is a masked array"):

@@ -15,7 +15,7 @@ X = rng.gamma(0.5, 1, (40, 20))
 Y = rng.gamma(0.5, 1, (30, 20))
 NAMES = [f"gene{j}" for j in range(20)]
 FRAME, OTHER = pd.DataFrame(X, columns=NAMES), pd.DataFrame(Y, columns=NAMES)
-SMALL = {"n_components": 2, "n_restarts": 1, "max_iter": 5}
+SMALL = {"n_components": 2, "alpha": 1.0, "n_restarts": 1, "max_iter": 5}
 
 
 def put(value, a=X):

@@ -9,8 +9,8 @@ import pytest
 import bcnmf_jax as bj
 from bcnmf_jax.inference.selection import Selection, rule
 from bcnmf_jax.inference.selection._folds import TooFewError, folds, held_out_ratio
+from bcnmf_jax.inference.selection._gains import stability
 from bcnmf_jax.inference.selection.candidates import order_by_heldout_gain
-from bcnmf_jax.inference.selection.select import stability
 from bcnmf_jax.inference.selection.thinning import counts_of
 
 
@@ -149,8 +149,9 @@ def programs():
 def choose(data, **more):
     said = []
     found = bj.select(
-        data, ranks=(1, 2, 3), background_ranks=(2, 3, 5), splits=4, on_progress=said.append, **more
-    )
+        data, ranks=(1, 2, 3), background_ranks=(2, 3, 5), splits=4, on_progress=said.append,
+        **{"criterion": "gain", "objectives": ["sequential"]} | more,
+    )  # fmt: skip
     assert said[0] == 0 and said[-1] == 1 and said == sorted(said)
     return found
 
@@ -169,6 +170,7 @@ def test_two_programs_are_counted(programs):
 @pytest.mark.slow
 def test_halves_of_counts_judge_as_held_out_samples_do(programs):
     data, few = programs(2), {"ranks": (1, 2, 3), "background_ranks": (3,), "splits": 3}
+    few |= {"criterion": "gain", "objectives": ["sequential"]}
     raw = bj.select(data, **few).table
     logged = {k: np.log1p(x / x.sum(1, keepdims=True) * 100) for k, x in data.items()}
     given = bj.select(logged, counts=data, **few).table
@@ -201,7 +203,8 @@ def test_too_little_to_tell(programs):
     found = choose(programs(0))
     assert found.outcome == "no power" and "is not found either" in found.reasons[0]
     data = programs(2)
-    few = bj.select({k: v[:20] for k, v in data.items()}, ranks=(1,), background_ranks=(2,))
+    small = {k: v[:20] for k, v in data.items()}
+    few = bj.select(small, ranks=(1,), background_ranks=(2,), criterion="gain")
     assert few.outcome == "no power" and few.table == () and "are needed" in few.reasons[0]
 
 
@@ -225,7 +228,7 @@ def test_a_choice_with_every_loss(loss, objective):
     x, y = (rng.poisson(4 * rng.gamma(0.5, 1, (n, 3)) @ basis + 0.5) for n in (60, 70))
     found = bj.select(
         {"target": x, "background": y}, loss=loss, objectives=[objective], alphas=[0.5],
-        ranks=[1], background_ranks=[2], splits=2,
+        ranks=[1], background_ranks=[2], splits=2, criterion="gain",
     )  # fmt: skip
     (row,) = found.table
     assert np.isfinite([row[k] for k in ("net", "x_explained", "y_explained", "stability")]).all()

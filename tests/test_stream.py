@@ -270,7 +270,14 @@ def test_memory_does_not_grow_with_rows():
 @pytest.mark.parametrize("loss", ["frobenius", "kl"])
 def test_estimator_takes_sparse_data(holed, loss):
     X, Y = holed["target"], holed["background"]
-    options = {"n_components": 2, "loss": loss, "random_state": 0, "max_iter": 20, "tol": 0.0}
+    options = {
+        "n_components": 2,
+        "alpha": 1.0,
+        "loss": loss,
+        "random_state": 0,
+        "max_iter": 20,
+        "tol": 0.0,
+    }
     fits = {}
     for kind in (np.asarray, sp.csr_matrix, sp.csc_array):
         model = bj.BCNMF(**options, n_restarts=2)

@@ -96,6 +96,16 @@ def automatic(
     )
 
 
+def chosen(plan: Plan) -> str:
+    """One line about what was chosen."""
+    count = plan.n_components
+    return (
+        f"{plan.selection.outcome}: {plan.objective}, {count} component{'s' * (count > 1)}, alpha "
+        f"{plan.alpha:g}, beside {plan.n_background_components} of the background; selection_ says "
+        "why"
+    )
+
+
 def _suited(
     found: Selection, some: dict[str, np.ndarray], loss: AbstractLoss, groups: dict | None
 ) -> Selection:

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from bcnmf_jax.data.checks import DataWarning
+from bcnmf_jax.estimator._automatic import chosen
 from bcnmf_jax.estimator._fitted import FittedModel, reference
 from bcnmf_jax.estimator._inputs import closed, read_fit, sets
 from bcnmf_jax.estimator.parameters import BESIDE, check_parameters, planned
@@ -267,16 +268,6 @@ class BCNMF(FittedModel):
             print(f"[BCNMF] {text}", file=sys.stderr, flush=True)
 
 
-def chosen(plan: Plan) -> str:
-    """One line about what was chosen."""
-    count = plan.n_components
-    return (
-        f"{plan.selection.outcome}: {plan.objective}, {count} component{'s' * (count > 1)}, alpha "
-        f"{plan.alpha:g}, beside {plan.n_background_components} of the background; selection_ says "
-        "why"
-    )
-
-
 def fit_watched(
     model: BCNMF,
     X: Any,
@@ -292,8 +283,8 @@ def fit_watched(
     given = read_fit(model, X, y, background, sample_weight, groups, background_groups)
     key = jax.random.key(model._seed())
     with closed(given), jax.enable_x64(given.target.dtype == np.float64):
-        plan = planned(model, given, callbacks)
         data, stop = sets(given), Stop(model.tol, model.max_iter)
+        plan = planned(model, given, callbacks)
         count = 1 if plan.goes_on else model.n_restarts
         callbacks.log(
             f"{plan.objective}, {plan.n_components} components, target {given.target.shape}: "

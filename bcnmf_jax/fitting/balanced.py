@@ -21,21 +21,18 @@ from bcnmf_jax.fitting.fixed_basis import reduced_objective
 from bcnmf_jax.fitting.loop import begin, finish
 from bcnmf_jax.fitting.many import AbstractBatch, OnProgress, fit_restarts, run_many
 from bcnmf_jax.fitting.result import Fit
+from bcnmf_jax.fitting.row_weights import each_background, row_weights
 from bcnmf_jax.fitting.start import frozen_rows, start
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective, Data, require_target
 from bcnmf_jax.model.scale import restored, scaled
-from bcnmf_jax.objectives import NMF, BackgroundFirst, Contrastive
+from bcnmf_jax.objectives import BackgroundFirst, Contrastive
 from bcnmf_jax.solvers.default import default_solver
 from bcnmf_jax.solvers.solver import AbstractSolver
 
 ALPHA = 1.5
 """Contrast past every transition of a balanced background, which gather at 1."""
-ROUNDS, MOST_WEIGHT = 2, 20.0
-"""Rounds of the weights, and the largest: more of either lets few rows stand for the background."""
-READ = Stop(tol=1e-4, max_steps=30)
-"""Of the codes that weights are computed from."""
 BEGUN = Stop(tol=1e-3, max_steps=30)
 SETTLED = Stop(tol=1e-6, max_steps=200)
 
@@ -66,95 +63,6 @@ def contrast(loss: AbstractLoss, alpha: Any = ALPHA) -> Contrastive | Background
     return BackgroundFirst(background_rank=1, alpha=alpha, loss=loss)
 
 
-def energies(loss: AbstractLoss, codes: Float[Array, "n B"], basis: Float[Array, "B g"]) -> Array:
-    """Energy (n, B) of each component in each row: what its part of the reconstruction adds to the
-    loss of a reconstruction of 0, its square for squared error and its sum for counts."""
-    if loss.degree == 2:
-        return (codes * jnp.linalg.norm(basis, axis=1)) ** 2
-    return codes * basis.sum(1)
-
-
-def weights_from(
-    target: Float[Array, " B"], background: Float[Array, "m B"], counted: Float[Array, " m"]
-) -> Float[Array, " m"]:
-    """Weights of the background's rows.
-
-    A row's share of each program says how much of that program's correction it takes.
-
-    Parameters
-    ----------
-    target : Array (B,)
-        Mean energy of each shared program in the target.
-    background : Array (m, B)
-        Energy in each row of the background.
-    counted : Array (m,)
-        What every row counts already.
-    """
-    least = jnp.finfo(background.dtype).tiny
-    share = background / jnp.maximum(background.sum(1, keepdims=True), least)
-    counted = counted / jnp.maximum(counted.mean(), least)
-    w = jnp.ones(background.shape[0], background.dtype)
-    for _ in range(ROUNDS):
-        now = ((w * counted)[:, None] * background).mean(0)
-        ratio = jnp.where(now > 0, target / jnp.maximum(now, least), 1)
-        w = jnp.minimum(w * (share @ ratio), MOST_WEIGHT)
-    return w
-
-
-def _counted(rows: Rows) -> Array:
-    return jnp.ones(rows.x.shape[0]) if rows.weights is None else jnp.max(rows.weights, axis=1)
-
-
-@eqx.filter_jit
-def _balance(loss: AbstractLoss, target: Rows, background: Rows, basis: Array) -> Array:
-    plain = NMF(loss)
-
-    def energy(rows: Rows) -> Array:
-        codes = solve_codes(plain, {"target": rows}, basis, READ)["target"]
-        return energies(loss, codes, basis)
-
-    own, v = energy(target), _counted(target).astype(basis.dtype)
-    mean = (v[:, None] * own).sum(0) / v.sum()
-    return weights_from(mean, energy(background), _counted(background).astype(basis.dtype))
-
-
-def balance(
-    loss: AbstractLoss, data: dict, basis: Float[Array, "B g"], *, weights: dict | None = None,
-    mask: dict | None = None,
-) -> Any:  # fmt: skip
-    """Weights (m,) of the rows of the background by which each shared program has the mean energy
-    that it has in the target; of several backgrounds a list of them.
-
-    Program k leaves a contrastive basis near the ratio of its energies in the two sets, whatever
-    the rest does. Weighted so, every ratio is near 1, and one contrast beyond 1 repels all of them.
-
-    Parameters
-    ----------
-    loss : AbstractLoss
-    data : dict
-        ``{"target": X, "background": Y}``, or a list of backgrounds.
-    basis : array (B, g)
-        Basis of the background (NMF), whose components are the shared programs.
-    weights, mask : dict, optional
-        As in `fit`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `prepare`; without a background.
-    """
-    rows = prepare(data, weights, mask)
-    require_target(NMF(loss), {"target": rows["target"]})
-    return _each(lambda r: _balance(loss, rows["target"], r, jnp.asarray(basis)), rows)
-
-
-def _each(work, rows: Data) -> Any:
-    if "background" not in rows:
-        raise ValueError('a balanced contrast needs data["background"]')
-    several = rows["background"]
-    return [work(r) for r in several] if isinstance(several, list) else work(several)
-
-
 _frozen = eqx.filter_jit(frozen_rows)
 
 
@@ -172,12 +80,12 @@ def balanced(
     """An objective and prepared data with the weights of `balance`."""
 
     def one(own: Rows) -> tuple[Rows, Array]:
-        w = _balance(objective.loss, rows["target"], own, frozen)
+        w = row_weights(objective.loss, rows["target"], own, frozen)
         v = w[:, None] if own.weights is None else own.weights * w[:, None]
         new = replace(own, weights=v)
         return new, new.size / own.size
 
-    found = _each(one, rows)
+    found = each_background(one, rows)
     if isinstance(found, list):
         background, mean = [f[0] for f in found], jnp.stack([f[1] for f in found])
     else:

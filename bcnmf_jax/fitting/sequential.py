@@ -180,8 +180,7 @@ def together(
     *,
     steps: bool = True,
 ) -> Fit:
-    """A fit of prepared data to all target components of a basis at once, from where they stand
-    (without steps, their codes alone); the background's components, its last ones, stay."""
+    """A fit to all target components of a basis, or without steps to their codes alone."""
     solver = default_solver(objective, data) if solver is None else solver
     now = _begin_all(objective, data, basis, solver, stop.looks)
     if steps:

@@ -136,7 +136,8 @@ class InMemory:
         made: Any = plan.build()
         return fit_balanced_restarts(
             made, self.rows, plan.n_components, keys, solver=plan.solver, stop=stop,
-            background_rank=plan.n_background_components, basis=plan.start, on_progress=on_progress,
+            background_rank=plan.n_background_components, on_progress=on_progress,
+            basis=None if plan.start is None else jnp.asarray(plan.start),
         )  # fmt: skip
 
     def codes(self, reading, basis):

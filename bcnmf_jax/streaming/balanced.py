@@ -16,8 +16,9 @@ from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.sources import CHUNK_ROWS
 from bcnmf_jax.data.summaries import Summary, sources, summarize
 from bcnmf_jax.fitting.arguments import check_types
-from bcnmf_jax.fitting.balanced import READ, energies, weighted, weights_from
+from bcnmf_jax.fitting.balanced import weighted
 from bcnmf_jax.fitting.result import Fit
+from bcnmf_jax.fitting.row_weights import READ, energies, weights_from
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import require_target
@@ -69,7 +70,7 @@ def balanced_of(
     *,
     key: Key[Array, ""],
     background_rank: int,
-    basis: Float[Any, "K g"] | None,
+    basis: Any,
     compared: bool,
     solver: AbstractAlternating | None,
     stop: Stop,

@@ -28,7 +28,7 @@ from scipy.stats import rankdata, wilcoxon
 import bcnmf_jax as bj
 from bcnmf_jax import baselines
 from bcnmf_jax.fitting.balanced import contrast
-from bcnmf_jax.inference.selection import _separation as separation
+from bcnmf_jax.inference.selection import separation
 from bcnmf_jax.metrics import component_auc, readouts
 from experiments.core.data import load_data
 from experiments.core.data_schema import Data

@@ -30,8 +30,9 @@ class Rounds:
         for part in range(count):
             found.append(work(part))
             self.done += 1
-            # Rounds that were not foreseen leave it near the end.
-            self.on_progress(min(self.done / self.parts, 0.99 if self.done > self.parts else 1.0))
+            # Rounds that were not foreseen leave it where it is.
+            if self.done <= self.parts:
+                self.on_progress(self.done / self.parts)
         return found
 
 

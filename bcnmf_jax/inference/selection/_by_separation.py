@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bcnmf_jax.inference.selection import rule
-from bcnmf_jax.inference.selection._by_gain import Rounds
+from bcnmf_jax.inference.selection._by_gain import RANKS, Rounds
 from bcnmf_jax.inference.selection._donors import carried, drawn
 from bcnmf_jax.inference.selection._evidence import Evidence
 from bcnmf_jax.inference.selection._gains import MEASURED, Gains
 from bcnmf_jax.inference.selection._outside import Objectives, candidates
-from bcnmf_jax.inference.selection._separation import DISTINCT, excess, separation
 from bcnmf_jax.inference.selection._whole import Whole
 from bcnmf_jax.inference.selection._work import Work
 from bcnmf_jax.inference.selection.selection import Selection
+from bcnmf_jax.inference.selection.separation import DISTINCT, excess, separation
 from bcnmf_jax.model.objective import AbstractObjective
 
 ALPHAS = {"balanced": (1.5,), "contrastive": (0.5, 1.0, 1.5, 2.0), "shared_target": (0.0, 1.0)}
@@ -73,79 +74,107 @@ class Scored(NamedTuple):
     codes: NDArray
 
 
+class Held(NamedTuple):
+    """What held-out samples, or exchanged donors, say.
+
+    Attributes
+    ----------
+    evidence : Evidence
+    gains : Gains
+    outcome, said : str
+    by_donors : bool
+        Whether donors were exchanged.
+    """
+
+    evidence: Evidence
+    gains: Gains
+    outcome: str
+    said: str
+    by_donors: bool
+
+
 def by_separation(
     gather: Callable[[], Whole], work: Work | None, few: ValueError | None,
-    alphas: Sequence[float] | None, ranks: Sequence[int], made: Objectives, groups: dict,
+    alphas: Sequence[float] | None, asked: Sequence[int] | None, made: Objectives, groups: dict,
     random_state: int, on_progress: Callable[[float], Any],
 ) -> Choice:  # fmt: skip
     """The candidate that `preferred` takes; ``gather`` gives all rows, ``few`` says why there is no
     work on splits."""
+    ranks = RANKS["separation"] if asked is None else asked
     own = lambda name: ALPHAS.get(name, (0.0,)) if alphas is None else alphas  # noqa: E731
     kinds = [kind for name in made for kind in candidates({name: made[name]}, own(name))]
-    by_donors = None
-    if work is not None and len(groups) == 2:
-        by_donors = drawn((work.x, work.y), groups, random_state)
     rounds = Rounds(len(kinds) + (0 if work is None else len(work.parts)), on_progress)
     scored: list[Scored] = []
-
-    def evidence() -> tuple[Evidence, Gains, str, str]:
-        assert work is not None
-        with jax.enable_x64(work.x.dtype == np.float64):  # the precision of JAX is a thread's
-            held = Evidence(work, groups, rounds)
-            gains, outcome, said = held.exists(IN_TURN, by_donors)
-            return held, gains, outcome, said
-
     # Neither needs the other, and both compile for as long as they compute.
     with ThreadPoolExecutor(1) as pool:
-        pending = None if work is None else pool.submit(evidence)
+        pending = None if work is None else pool.submit(_held, work, groups, rounds, random_state)
         whole = gather()
-
-        def score(kind: tuple[str, float], count: int, basis: NDArray) -> Scored:
-            about = {"objective": kind[0], "alpha": float(kind[1]), "n_components": int(count)}
-            read = whole.codes(basis)
-            return Scored(about | separation(*read, count, random_state), basis, read[0])
-
+        score = partial(_scored, whole, random_state)
         for kind in kinds:
             if kind == IN_TURN and pending is not None:
                 continue
             bases = rounds(lambda _, k=kind: whole.bases(*k, made[k[0]], max(ranks)), 1)[0]
             scored += [score(kind, k, whole.beside(bases[k - 1, :k])) for k in ranks]
         held = None if pending is None else pending.result()
-    gains, outcome, said = None, "no power", str(few)
-    if held is not None:
-        source, gains, outcome, said = held
-        for count in set(ranks) & set(gains.ranks) if IN_TURN in kinds else ():
-            tried = [
-                score(IN_TURN, count, source.basis(gains, s, count)) for s in range(READ_SPLITS)
-            ]
+    if held is not None and IN_TURN in kinds:
+        for count in sorted(set(ranks) & set(held.gains.ranks)):
+            bases = [held.evidence.basis(held.gains, s, count) for s in range(READ_SPLITS)]
+            tried = [score(IN_TURN, count, basis) for basis in bases]
             scored.append(sorted(tried, key=lambda one: one.row["score"])[len(tried) // 2])
+    found = _taken(whole, scored, held, kinds, asked, made, groups, few, random_state)
+    on_progress(1.0)
+    return found
+
+
+def _held(work: Work, groups: dict, rounds: Rounds, random_state: int) -> Held:
+    """In a thread of its own, to which the precision of JAX belongs."""
+    donors = drawn((work.x, work.y), groups, random_state) if len(groups) == 2 else None
+    with jax.enable_x64(work.x.dtype == np.float64):
+        evidence = Evidence(work, groups, rounds)
+        return Held(evidence, *evidence.exists(IN_TURN, donors), donors is not None)
+
+
+def _scored(
+    whole: Whole, random_state: int, kind: tuple[str, float], count: int, basis: NDArray
+) -> Scored:
+    about = {"objective": kind[0], "alpha": float(kind[1]), "n_components": int(count)}
+    read = whole.codes(basis)
+    return Scored(about | separation(*read, count, random_state), basis, read[0])
+
+
+def _taken(
+    whole: Whole, scored: list[Scored], held: Held | None, kinds: list, asked: Any,
+    made: Objectives, groups: dict, few: ValueError | None, random_state: int,
+) -> Choice:  # fmt: skip
+    """The candidate by separation, or by degree, and what is said of it."""
     best = preferred(scored)
-    row = best.row
+    row, basis, together = best.row, best.basis, True
     row["excess"] = excess(best.codes, row["n_components"], row["clusters"], random_state)
-    start, together, said = best.basis, True, f"{said}; {_described(row)}"
+    outcome, gains = ("no power", None) if held is None else (held.outcome, held.gains)
+    said = f"{few if held is None else held.said}; {_described(row)}"
     if row["excess"] < DISTINCT and held is not None and IN_TURN in kinds:
-        source, _, _, reason = held
-        together = by_donors is None
-        gains, row = source.by_degree(IN_TURN, not together and outcome == "contrast found")
+        together = not held.by_donors
+        known = held.by_donors and outcome == "contrast found"
+        gains, row = held.evidence.by_degree(IN_TURN, known, asked)
         said = (
-            f"{reason}; no candidate sets distinct groups apart (excess {best.row['excess']:.2g}): "
-            f"held-out gain gives the number of components, {rule.described(row)}"
+            f"{held.said}; no candidate sets distinct groups apart (excess "
+            f"{best.row['excess']:.2g}): held-out gain gives the number of components, "
+            f"{rule.described(row)}"
         )
-    name, objective, shared = row["objective"], made.get(row["objective"]), len(whole.frozen)
-    count = row["n_components"]
+    name, count, shared = row["objective"], row["n_components"], len(whole.frozen)
     if (name, row["alpha"]) == IN_TURN:
         # Those of the splits know some of the rows alone.
-        start = whole.beside(whole.bases(*IN_TURN, made[name], count)[count - 1])
+        basis = whole.beside(whole.bases(*IN_TURN, made[name], count)[count - 1])
     reasons = [said]
     if "target" in groups:
-        reasons += carried(whole.codes(start)[0], count, whole.of_target(groups["target"]))
-    on_progress(1.0)
+        reasons += carried(whole.codes(basis)[0], count, whole.of_target(groups["target"]))
+    if isinstance(objective := made[name], AbstractObjective):
+        shared = objective.extra
     selection = Selection(
-        outcome, tuple(reasons), name, row["alpha"], count,
-        objective.extra if isinstance(objective, AbstractObjective) else shared,
+        outcome, tuple(reasons), name, row["alpha"], count, shared,
         _merged([one.row for one in scored], gains), (),
     )  # fmt: skip
-    return Choice(selection, start if name in STARTED and together else None, together)
+    return Choice(selection, basis if name in STARTED and together else None, together)
 
 
 def preferred(scored: list[Scored]) -> Scored:

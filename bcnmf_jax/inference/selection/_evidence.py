@@ -47,10 +47,12 @@ class Evidence:
             return gains, *exists(donors, self.work.loss, self.work.seed, lambda share: None)
         return gains, *outcome(gains.table, self.work, self.frozen, max(EXISTS), brief=True)
 
-    def by_degree(self, kind: tuple[str, float], known: bool) -> tuple[Gains, dict[str, Any]]:
-        """Net gains of more and more components, and the row that is taken; of all of them, where
-        it is ``known`` that there is a contrast."""
-        for ranks in BY_DEGREE:
+    def by_degree(
+        self, kind: tuple[str, float], known: bool, asked: Sequence[int] | None
+    ) -> tuple[Gains, dict[str, Any]]:
+        """Net gains of more and more components, or of the numbers that are asked for, and the row
+        that is taken; of all of them, where it is ``known`` that there is a contrast."""
+        for ranks in BY_DEGREE if asked is None else (asked,):
             gains = self.at(kind, ranks)
             sure = {"certain": np.inf} if known else {}
             rows = [row | sure for row in gains.table]

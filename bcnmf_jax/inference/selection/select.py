@@ -77,7 +77,7 @@ def select(
         Random splits.
     criterion : {"separation", "gain"}
         "separation" takes the candidate whose components set groups of the target apart that the
-        background lacks (`bcnmf_jax.inference.selection._separation`); where no candidate has
+        background lacks (`bcnmf_jax.inference.selection.separation`); where no candidate has
         distinct groups, the objective that is not "balanced" and the number of components of
         "gain". "gain" takes the net gain on held-out samples (`bcnmf_jax.inference.selection.rule`)
         for everything, and costs ``splits`` fits of parts for every objective and contrast.
@@ -115,7 +115,7 @@ def choose(
         raise ValueError(f"criterion must be one of {CRITERIA}, found {criterion!r}")
     if criterion == "gain":
         alphas = (0.0,) if alphas is None else alphas
-    ranks = RANKS[criterion] if ranks is None else ranks
+    asked, ranks = ranks, RANKS[criterion] if ranks is None else ranks
     axes = {"objectives": objectives, "ranks": ranks, "background_ranks": background_ranks}
     check(data, axes | ({} if alphas is None else {"alphas": alphas}), splits, random_state)
     made = by_name(objectives)
@@ -140,7 +140,7 @@ def choose(
             work,
             few,
             alphas,
-            ranks,
+            asked,
             made,
             groups,
             random_state,
