@@ -1,0 +1,197 @@
+"""The balanced contrast, the choice by separation, and existence between donors."""
+
+import jax
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import bcnmf_jax as bj
+from bcnmf_jax.fitting.balanced import contrast
+from bcnmf_jax.inference.selection import _donors as donors
+from bcnmf_jax.inference.selection._by_separation import Scored, preferred
+from bcnmf_jax.inference.selection._folds import TooFewError, folds
+from bcnmf_jax.inference.selection.separation import excess, separation
+
+KEY = jax.random.key(0)
+SHARED = np.kron(np.eye(3), np.ones((1, 8))).astype("float32")
+WIDE = np.concatenate([SHARED, np.zeros((3, 12), "float32")], 1)
+OWN = np.concatenate([np.zeros((2, 24)), np.kron(np.eye(2), np.ones((1, 6)))], 1)
+
+
+def draw(n, mix, own, seed, sharp=True):
+    """Counts of one shared program each, in these proportions, and of one target program."""
+    rng = np.random.default_rng(seed)
+    kind, which = rng.choice(3, n, p=mix), rng.integers(0, 2, n)
+    size = np.ones((n, 1)) if sharp else rng.gamma(1.5, 0.7, (n, 1))
+    rate = 12 * WIDE[kind] + own * size * OWN[which] + 0.3
+    return rng.poisson(rate).astype("float32"), which
+
+
+@pytest.fixture(scope="module")
+def sets():
+    """Two target programs over three shared ones, which stand in other proportions."""
+    x, which = draw(160, [0.7, 0.15, 0.15], 6.0, 0)
+    return x, draw(150, [0.15, 0.15, 0.7], 0.0, 1)[0], which
+
+
+def test_shared_programs_have_the_energy_that_the_target_gives_them(sets):
+    x, y, _ = sets
+    data = {"target": x, "background": y}
+    before = bj.inference.critical_alphas(data, background_rank=3)
+    basis = bj.fit(bj.NMF(), {"target": y}, bj.init(bj.NMF(), {"target": y}, 3, KEY)).blocks[
+        "basis"
+    ]
+    w = np.asarray(bj.balance(bj.Frobenius(), data, basis))
+    codes = [np.asarray(bj.transform(bj.NMF(), {"basis": basis}, {"target": a})) for a in (x, y)]
+    after = (codes[0] ** 2).mean(0) / (w[:, None] * codes[1] ** 2).mean(0)
+    assert before.alphas.max() / before.alphas.min() > 8
+    np.testing.assert_allclose(after, 1, atol=0.35)
+    # A background twice is the same background, and a row of weight 2 is the row twice.
+    twice = np.asarray(
+        bj.balance(bj.Frobenius(), {"target": x, "background": np.tile(y, (2, 1))}, basis)
+    )
+    np.testing.assert_allclose(twice, np.tile(w, 2), rtol=1e-4)
+    each = [y[:70], y[70:]]
+    found = bj.balance(bj.Frobenius(), {"target": x, "background": each}, basis)
+    assert [len(one) for one in found] == [70, 80]
+    read = bj.streaming.balance(
+        bj.Frobenius(), {"target": x, "background": y}, basis, chunk_rows=64
+    )
+    np.testing.assert_allclose(read, w, rtol=1e-3)
+    with pytest.raises(ValueError, match="needs data"):
+        bj.balance(bj.Frobenius(), {"target": x}, basis)
+
+
+@pytest.mark.parametrize("loss", [bj.Frobenius(), bj.KL(), bj.NegativeBinomial(0.1)])
+def test_one_contrast_is_past_every_shared_program(sets, loss):
+    x, y, which = sets
+    data = {"target": x, "background": y}
+    made, keys = contrast(loss), [jax.random.key(s) for s in (0, 1)]
+    fits = [bj.fit_balanced(made, data, 2, key, background_rank=3) for key in keys]
+    found = min(fits, key=lambda one: float(one.blocks["basis"][:2, :24].sum()))
+    codes = np.asarray(found.blocks["target"])
+    right = np.mean(codes[:, :2].argmax(1) == which)
+    assert max(right, 1 - right) > 0.9 and codes.shape == (160, 5)
+    assert np.isfinite(found.costs["basis"]) and found.diagnostics["dead_features"] == 0
+    if loss.bounded:  # the same contrast on the background as it is keeps more of what is shared
+        plain = bj.fit(made, data, bj.init(made, data, 2, KEY)).blocks["basis"]
+        assert found.blocks["basis"][:2, :24].sum() < 0.9 * plain[:, :24].sum()
+
+
+def test_passes_over_chunks_give_the_same_fit(sets):
+    x, y, _ = sets
+    data, stop = {"target": x, "background": y}, bj.Stop(0.0, 60)
+    made = contrast(bj.Frobenius())
+    one = bj.fit_balanced(made, data, 2, KEY, background_rank=3, stop=stop)
+    other = bj.streaming.fit_balanced(
+        made, data, 2, KEY, background_rank=3, stop=stop, chunk_rows=50
+    )
+    a, b = (np.asarray(f.blocks["basis"]) for f in (one, other))
+    cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    assert cosines.min() > 0.99
+    with pytest.raises(TypeError, match="objective"):
+        bj.fit_balanced(bj.NMF(), data, 2, KEY)
+    with pytest.raises(TypeError, match="objective"):
+        bj.streaming.fit_balanced(bj.NMF(), data, 2, KEY)
+
+
+def test_without_a_parameter_the_programs_are_found_and_said_in_a_line(sets, capsys):
+    x, y, which = sets
+    model = bj.BCNMF(random_state=0).fit(x, background=y)
+    said = capsys.readouterr().err
+    assert said.startswith("[BCNMF] contrast found: balanced, 2 components, alpha 1.5")
+    assert said.count("\n") == 1
+    choice = model.selection_
+    assert choice.outcome == "contrast found" and "silhouette" in choice.reasons[0]
+    best = max((r for r in choice.table if r["score"]), key=lambda r: r["score"])
+    assert best["n_components"] == 2 and best["excess"] > 0.1 and best["clusters"] == 2
+    right = np.mean(model.transform(x).argmax(1) == which)
+    assert max(right, 1 - right) > 0.95
+    read = bj.BCNMF(random_state=0, verbose=False).fit(
+        sp.csr_matrix(x), background=sp.csr_matrix(y)
+    )
+    assert (read.objective_, read.n_components_) == ("balanced", 2)
+    cosine = np.abs(read.components_ @ model.components_.T)
+    assert cosine.max(1).min() > 0.9 * np.linalg.norm(model.components_, axis=1).max() ** 2
+    both = bj.BCNMF(random_state=0, verbose=False).fit(x, background=[y[:70], y[70:]])
+    assert both.objective_ == "balanced" and capsys.readouterr().err == ""
+
+
+def test_what_varies_by_degree_takes_components_in_turn():
+    rng = np.random.default_rng(0)
+    strength = rng.gamma(2, 0.7, (200, 1))
+    shared = lambda n: 12 * WIDE[rng.integers(0, 3, n)] + 0.3  # noqa: E731
+    x = rng.poisson(shared(200) + 4 * strength * OWN.sum(0)).astype("float32")
+    y = rng.poisson(shared(200)).astype("float32")
+    found = bj.select({"target": x, "background": y}, splits=4)
+    assert (found.outcome, found.objective) == ("contrast found", "sequential")
+    assert "no candidate sets distinct groups apart" in found.reasons[0]
+    fixed = bj.select({"target": x, "background": y}, ranks=[2], splits=4)
+    assert fixed.n_components == 2
+
+
+def row(score, count, name="balanced"):
+    told = {"score": score, "n_components": count, "objective": name}
+    return Scored(told, np.zeros(0), np.zeros(0))
+
+
+def test_of_candidates_near_the_best_the_fewest_components_stay():
+    taken = lambda *rows: preferred(list(rows)).row  # noqa: E731
+    assert taken(row(0.80, 1), row(0.90, 2), row(0.92, 3))["n_components"] == 2
+    assert taken(row(0.88, 2), row(0.90, 2, "sequential"))["objective"] == "sequential"
+    assert taken(row(0.0, 3), row(0.0, 1))["n_components"] == 1
+
+
+def test_separation_needs_groups_that_the_background_lacks():
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 2, 300)
+    noise = lambda n, k: rng.gamma(5, 0.02, (n, k))  # noqa: E731
+    apart = np.c_[np.eye(2)[group] + noise(300, 2), 1 + noise(300, 1)]
+    none = np.c_[noise(200, 2), 1 + noise(200, 1)]
+    alike = np.c_[np.eye(2)[rng.integers(0, 2, 200)] + noise(200, 2), 1 + noise(200, 1)]
+    found, shared = (separation(apart, other, 2, 0) for other in (none, alike))
+    assert found["specificity"] > 0.95 and abs(shared["specificity"]) < 0.2
+    assert found["score"] > 4 * shared["score"] and found["clusters"] == 2
+    even = np.c_[1 + noise(300, 2), 1 + noise(300, 1)]
+    assert excess(apart, 2, 2, 0) > 0.1 > excess(even, 2, 2, 0)
+
+
+def cells(counts, strength, seed):
+    """Counts of donors with gene-wise factors of their own; a program in those of the target."""
+    rng, rows, names = np.random.default_rng(seed), [], []
+    for side, count in enumerate(counts):
+        for d in range(count):
+            factors = rng.lognormal(0, 0.1, WIDE.shape[1])
+            rate = 12 * WIDE[rng.integers(0, 3, 30)] + (side == 0) * strength * OWN.sum(0) + 0.5
+            rows.append(rng.poisson(rate * factors))
+            names += [f"{'tb'[side]}{d}"] * 30
+    whole, names = np.concatenate(rows).astype("float32"), np.array(names)
+    split = 30 * counts[0]
+    return whole[:split], whole[split:], {"target": names[:split], "background": names[split:]}
+
+
+@pytest.mark.parametrize(("strength", "outcome"), [(3.0, "contrast found"), (0.0, None)])
+def test_three_donors_against_three_get_an_answer(strength, outcome):
+    x, y, groups = cells((3, 3), strength, 0)
+    drawn = donors.drawn((x, y), groups, 0)
+    said, reason = donors.exists(drawn, bj.Frobenius(), 0, lambda share: None)
+    assert (said == outcome) if outcome else (said != "contrast found")
+    assert "all 20 arrangements of donors" in reason and "smallest possible is 0.05" in reason
+
+
+def test_donors_that_cannot_be_exchanged_are_left_to_splits():
+    x, y, groups = cells((2, 3), 0.0, 0)
+    assert donors.drawn((x, y), groups, 0) is None
+    names = np.arange(120) % 3
+    assert len(folds(x[:60], y, 2, 0, names[:60], np.arange(90) % 3)) == 2  # three pairs
+    with pytest.raises(TooFewError, match="splits need 2 and 3"):
+        folds(x[:60], y, 2, 0, names[:60], np.arange(90) % 2)
+
+
+def test_a_component_that_one_donor_carries_is_named():
+    names = np.repeat(["a", "b", "c", "d"], 10)
+    codes = np.ones((40, 3))
+    codes[:, 1] = np.where(names == "c", 5.0, 0.1)
+    (said,) = donors.carried(codes, 2, names)
+    assert said.startswith("component 1 is carried by one donor: c has")
+    assert donors.carried(codes[:20], 2, names[:20]) == []
