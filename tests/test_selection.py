@@ -9,8 +9,8 @@ import pytest
 import bcnmf_jax as bj
 from bcnmf_jax.inference.selection import Selection, rule
 from bcnmf_jax.inference.selection._folds import TooFewError, folds, held_out_ratio
-from bcnmf_jax.inference.selection._gains import stability
 from bcnmf_jax.inference.selection.candidates import order_by_heldout_gain
+from bcnmf_jax.inference.selection.gains import stability
 from bcnmf_jax.inference.selection.thinning import counts_of
 
 

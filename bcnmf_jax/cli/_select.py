@@ -14,7 +14,9 @@ from bcnmf_jax.cli._progress import OnProgress, working
 from bcnmf_jax.cli._record import carry_out
 from bcnmf_jax.report.run_folder import read_table, write_table
 
-CRITERIA = ("objective", "alpha", "n_components", "net", "net_se", "stability", "dead_features")
+CRITERIA = (
+    "objective", "alpha", "n_components", "score", "silhouette", "specificity", "net", "net_se",
+)  # fmt: skip
 """Columns of the summary of candidates."""
 
 
@@ -39,6 +41,15 @@ def select(
         str | None,
         typer.Option(help="Numbers of target components to choose from.", rich_help_panel=MODEL),
     ] = None,
+    criterion: Annotated[
+        str,
+        typer.Option(
+            help="What takes a candidate: groups of the target that the background lacks, or the "
+            "net gain on held-out samples.",
+            metavar="separation|gain",
+            rich_help_panel=MODEL,
+        ),
+    ] = "separation",
     splits: Annotated[
         int | None, typer.Option(help="Random splits of both sets.", rich_help_panel=MODEL)
     ] = None,
@@ -48,9 +59,10 @@ def select(
 ) -> None:
     """Choose objective, alpha and number of components without labels.
 
-    What counts is how much better held-out target samples are explained than held-out background
-    samples are by components found in the same way. The answer may be that there is no contrast,
-    or that the data are too few to tell. With --group-key, splits keep donors whole.
+    Whether there is a contrast is asked of held-out samples, or with --group-key of donors that are
+    exchanged between the sets: the answer may be that there is none, or that the data are too few
+    to tell. Which candidate is taken, by how far its components set groups of the target apart
+    that the background lacks.
 
     Examples:
 
@@ -66,7 +78,8 @@ def select(
         "splits": splits,
     }
     asked = {name: value for name, value in given.items() if value is not None} | {
-        "random_state": seed
+        "random_state": seed,
+        "criterion": criterion,
     }
 
     def work(folder: Path, inputs: Inputs) -> dict[str, Any]:

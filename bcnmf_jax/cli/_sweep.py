@@ -118,7 +118,7 @@ def cells(
     from bcnmf_jax.fitting.plan import Plan
     from bcnmf_jax.fitting.result import result_name
     from bcnmf_jax.fitting.stop import Stop
-    from bcnmf_jax.inference.selection.select import stability
+    from bcnmf_jax.inference.selection.gains import stability
     from bcnmf_jax.model.losses import as_loss
 
     axes = ("alphas", "ranks")

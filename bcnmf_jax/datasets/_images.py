@@ -143,9 +143,11 @@ def mnist_on_photos(digits: int | str | Sequence[int] = 2) -> Dataset:
     ----------
     Abid et al., Nature Communications 9 (2018) 2134, figure 1, in another draw.
     """
-    named = () if isinstance(digits, int) else [d for d in map(str, digits) if d in "0123456789"]
-    wanted = list(range(digits) if digits in (2, 10) else map(int, named))
-    if len(set(wanted)) < 2 or (named and len(named) != len(set(digits))):
+    if isinstance(digits, int):
+        wanted = list(range(digits)) if digits in (2, 10) else []
+    else:
+        wanted = [int(d) if str(d) in "0123456789" else -1 for d in digits]
+    if len(wanted) < 2 or min(wanted) < 0 or len(set(wanted)) < len(wanted):
         raise ValueError(
             f"digits must be 2 (zeros and ones), 10, or at least two of 0 to 9, got {digits!r}"
         )

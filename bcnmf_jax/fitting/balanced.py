@@ -79,7 +79,7 @@ def balanced(
 ) -> Balanced:
     """An objective and prepared data with the weights of `balance`."""
 
-    def one(own: Rows) -> tuple[Rows, Array]:
+    def one(own: Rows) -> tuple[Rows, Any]:
         w = row_weights(objective.loss, rows["target"], own, frozen)
         v = w[:, None] if own.weights is None else own.weights * w[:, None]
         new = replace(own, weights=v)

@@ -73,8 +73,10 @@ def stability(
 ) -> Axes:
     """Draw what the choice of the number of programs rests on.
 
-    For each number: the net gain on held-out cells with its standard error, and the stability of
-    the programs between splits (cosine). The dotted line is the number that was chosen.
+    For each number and objective the score by which candidates are chosen, silhouette times
+    specificity; where they were chosen by gain, the net gain on held-out cells with its standard
+    error, and the stability of the programs between splits (cosine). The dotted line is the number
+    that was chosen.
 
     Parameters
     ----------
@@ -102,28 +104,54 @@ def stability(
     table = chosen["table"]
     if not len(table):
         raise ValueError(f"no candidate could be compared: {'; '.join(chosen['reasons'])}")
+    axis = one(ax, 3.6, 2.7)
+    if "score" in table and table["score"].notna().any():
+        _scores(axis, table[table["score"].notna()])
+        sides = [axis]
+    else:
+        sides = [axis, _gains(axis, table, chosen)]
+    axis.axvline(chosen["n_components"], color=GREY, linestyle=":", linewidth=1)
+    axis.set_xlabel("number of programs", fontsize=8)
+    axis.set_xticks(np.unique(table["n_components"]))
+    for side in sides:
+        side.tick_params(labelsize=7, colors=GREY)
+        side.spines["top"].set_visible(False)
+    axis.set_title(str(chosen["outcome"]), fontsize=9)
+    return finish(axis, show)
+
+
+def _scores(axis: Any, table: Any) -> None:
+    """Silhouette times specificity, a line per objective and contrast."""
+    for colour, ((name, alpha), rows) in zip(
+        PALETTE, table.groupby(["objective", "alpha"], sort=False), strict=False
+    ):
+        rows = rows.sort_values("n_components")
+        label = f"{name}, alpha {alpha:g}"
+        axis.plot(
+            rows["n_components"], rows["score"], color=colour, marker="o", markersize=4,
+            linewidth=1.4, label=label,
+        )  # fmt: skip
+    axis.set_ylim(bottom=0)
+    axis.set_ylabel("silhouette x specificity", fontsize=8)
+    axis.legend(fontsize=7, frameon=False)
+
+
+def _gains(axis: Any, table: Any, chosen: Any) -> Any:
+    """Net gain of the objective that was chosen, and on a second axis, returned, its stability."""
     same = (table["objective"] == chosen["objective"]) & (table["alpha"] == chosen["alpha"])
     table = table[same].sort_values("n_components")
-    axis = one(ax, 3.6, 2.7)
     count = table["n_components"].to_numpy()
     axis.errorbar(
         count, table["net"], yerr=table["net_se"], color=PALETTE[0], marker="o", markersize=4,
         linewidth=1.4, capsize=2,
     )  # fmt: skip
     axis.axhline(0, color=GREY, linewidth=0.6)
-    axis.axvline(chosen["n_components"], color=GREY, linestyle=":", linewidth=1)
     axis.set_ylabel("net gain on held-out cells", fontsize=8, color=PALETTE[0])
-    axis.set_xlabel("number of programs", fontsize=8)
-    axis.set_xticks(np.unique(count))
     right = axis.twinx()
     right.plot(count, table["stability"], color=PALETTE[5], marker="s", markersize=4, linewidth=1.4)
     right.set_ylim(0, 1.03)
     right.set_ylabel("stability", fontsize=8, color=PALETTE[5])
-    for one_axis in (axis, right):
-        one_axis.tick_params(labelsize=7, colors=GREY)
-        one_axis.spines["top"].set_visible(False)
-    axis.set_title(str(chosen["outcome"]), fontsize=9)
-    return finish(axis, show)
+    return right
 
 
 def table_of(stored: Stored, name: str, remedy: str) -> Any:

@@ -42,16 +42,22 @@ def path_charts(run: Run) -> list[Chart]:
 
 
 def selection_chart(run: Run) -> Chart | None:
-    """Net gain of the candidates with its standard error, a line per objective and alpha."""
+    """Scores of the candidates (where they were chosen by gain, net gains with their standard
+    errors), a line per objective and alpha."""
     table = run.tables.get("selection")
     if table is None or not len(table):
         return None
+    scored = "score" in table and table["score"].notna().any()
+    table = table[table["score"].notna()] if scored else table
     ranks, lines = sorted(table["n_components"].unique()), []
     for (objective, alpha), rows in table.groupby(["objective", "alpha"], sort=False):
         at = rows.drop_duplicates("n_components").set_index("n_components").reindex(ranks)
         name = f"{objective}, alpha {alpha:g}"
-        lines.append(Series(name, at["net"].to_numpy(float), at["net_se"].to_numpy(float)))
-    label = "net gain beyond the background"
+        if scored:
+            lines.append(Series(name, at["score"].to_numpy(float)))
+        else:
+            lines.append(Series(name, at["net"].to_numpy(float), at["net_se"].to_numpy(float)))
+    label = "silhouette x specificity" if scored else "net gain beyond the background"
     return chart(lines, [f"{rank:g}" for rank in ranks], "target components", label)
 
 

@@ -118,7 +118,7 @@ TABLES: dict[str, dict[str, str]] = {
     "comparison": {"method": NAME},
 }  # fmt: skip
 """Tables of a run, and their columns that are read by name."""
-ALSO = {"stability": VALUE}
+ALSO = {"stability": VALUE, "score": VALUE}
 """Columns that a table may lack."""
 
 

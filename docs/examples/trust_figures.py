@@ -25,7 +25,8 @@ CASES = {
 
 def choice(axis: Axes, family: str) -> None:
     """What candidates gain on held-out target, and the null on the background."""
-    found = bj.select(bj.datasets.family_simulation(family, genes=1500).data(), ranks=[1, 2, 3, 4])
+    data = bj.datasets.family_simulation(family, genes=1500).data()
+    found = bj.select(data, objectives=["sequential"], ranks=[1, 2, 3, 4], criterion="gain")
     counts = [row["n_components"] for row in found.table]
     for name, colour in (("gain", TARGET), ("null", BACKGROUND)):
         axis.plot(counts, [row[name] for row in found.table], "o-", color=colour, label=name)

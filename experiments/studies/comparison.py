@@ -141,6 +141,7 @@ def compared(data: Data) -> Row:
                 codes = np.asarray(found.blocks["target"])
                 entries[f"{name}, K={rank}"] = scored(codes[:, :rank], labels, codes[:, rank:])
     choice = model.selection_
+    assert choice is not None
     return {
         "n": len(x), "m": len(y), "g": x.shape[1], "seconds": seconds,
         "outcome": choice.outcome, "objective": model.objective_, "n_components": count,

@@ -169,7 +169,7 @@ def _by_group(
     found = [np.unique(own) for own in names]
     own, other = usage
     if pairs:
-        _, mine, theirs = np.intersect1d(*found, return_indices=True)
+        _, mine, theirs = np.intersect1d(found[0], found[1], return_indices=True)
         own, other, who = own[mine], other[theirs], found[0][mine]
     else:
         other, who = np.median(other, axis=0, keepdims=True), found[0]

@@ -9,9 +9,9 @@ import numpy as np
 
 from bcnmf_jax.inference.selection import rule
 from bcnmf_jax.inference.selection._folds import held_out_ratio
-from bcnmf_jax.inference.selection._gains import measured, outcome
 from bcnmf_jax.inference.selection._outside import candidates
 from bcnmf_jax.inference.selection._work import Work
+from bcnmf_jax.inference.selection.gains import measured, outcome
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.model.objective import AbstractObjective
 

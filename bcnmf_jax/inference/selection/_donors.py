@@ -53,7 +53,7 @@ def drawn(sets: tuple[NDArray, NDArray], groups: dict[str, Any], seed: int) -> D
     """Rows of every donor; None where exchanges could show nothing."""
     names = [np.asarray(groups[n]).astype(str) for n in ("target", "background")]
     found = [np.unique(own) for own in names]
-    common = np.intersect1d(*found)
+    common = np.intersect1d(found[0], found[1])
     if len(common):
         found = [common, common]
     if min(map(len, found)) < (LEAST_PAIRS if len(common) else LEAST):
