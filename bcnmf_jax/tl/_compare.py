@@ -14,7 +14,7 @@ from bcnmf_jax.tl.stored import Stored, own
 if TYPE_CHECKING:
     from anndata import AnnData
 
-WORDS = ("component", "kind", "level", "note")
+WORDS = ("component", "kind", "level", "note", "largest_group")
 
 
 def enrichment(
@@ -69,7 +69,7 @@ def enrichment(
     )
     table = found.to_frame()
     # Where nothing is testable these are None, of which files know no column.
-    numbers = [name for name in table if name not in WORDS]
+    numbers = [n for n in table if n not in WORDS and table[n].dtype == object]
     table[numbers] = table[numbers].astype(float)
     own(adata)
     adata.uns[key]["enrichment"] = table
