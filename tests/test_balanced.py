@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 import bcnmf_jax as bj
 from bcnmf_jax.fitting.balanced import contrast
-from bcnmf_jax.inference.selection import _donors as donors
+from bcnmf_jax.inference.selection import donors
 from bcnmf_jax.inference.selection._by_separation import Scored, preferred
 from bcnmf_jax.inference.selection._folds import TooFewError, folds
 from bcnmf_jax.inference.selection.separation import excess, separation

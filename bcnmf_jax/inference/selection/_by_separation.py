@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.inference.selection import rule
 from bcnmf_jax.inference.selection._by_gain import RANKS, Rounds
-from bcnmf_jax.inference.selection._donors import carried, drawn
 from bcnmf_jax.inference.selection._evidence import Evidence
 from bcnmf_jax.inference.selection._outside import Objectives, candidates
 from bcnmf_jax.inference.selection._whole import Whole
 from bcnmf_jax.inference.selection._work import Work
+from bcnmf_jax.inference.selection.donors import carried, drawn
 from bcnmf_jax.inference.selection.gains import MEASURED, Gains
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.inference.selection.separation import DISTINCT, excess, separation

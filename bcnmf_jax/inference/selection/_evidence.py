@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.inference.selection import rule
 from bcnmf_jax.inference.selection._by_gain import Rounds
-from bcnmf_jax.inference.selection._donors import Donors, exists
 from bcnmf_jax.inference.selection._folds import held_out_ratio
 from bcnmf_jax.inference.selection._whole import shared_rank
 from bcnmf_jax.inference.selection._work import Work
+from bcnmf_jax.inference.selection.donors import Donors, exists
 from bcnmf_jax.inference.selection.gains import Gains, measured, outcome
 
 EXISTS = (1, 2)
