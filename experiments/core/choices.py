@@ -110,7 +110,7 @@ def chosen(dataset: Dataset, loss: str, config: ChoiceConfig, pool) -> Row:
     found = bj.select(
         values, objectives=choice.objectives, alphas=choice.alphas, ranks=choice.ranks,
         background_ranks=choice.background_ranks, loss=LOSSES[loss], splits=choice.splits,
-        random_state=config.seed, groups=groups_of(dataset),
+        random_state=config.seed, groups=groups_of(dataset), criterion="gain",
     )  # fmt: skip
     seconds = time.perf_counter() - begun
     pending = []

@@ -125,7 +125,7 @@ def readout_table(settings: pd.DataFrame) -> Table:
             records.append({"data": data, "method": pair.name} | dict(pair.default[names]))
     caption = (
         f"{restarts(settings)} The same fits under three readouts before k-means, default settings "
-        "only. ARI and NMI without a further word: on the readout fixed in advance, the square "
+        "only. ARI and NMI without a further word: on the primary readout, the square "
         "root of each code's share of the full code (signed codes of the PCA family as they are)."
     )
     header = ["data", "method", *(column.header for column in columns)]
