@@ -125,7 +125,7 @@ def test_what_varies_by_degree_takes_components_in_turn():
     y = rng.poisson(shared(200)).astype("float32")
     found = bj.select({"target": x, "background": y}, ranks=[1, 2], splits=3)
     assert (found.outcome, found.objective) == ("contrast found", "sequential")
-    assert "no candidate sets distinct groups apart" in found.reasons[0]
+    assert "sets no distinct groups apart" in found.reasons[0]
     assert found.n_components <= 2
 
 
@@ -194,3 +194,38 @@ def test_a_component_that_one_donor_carries_is_named():
     (said,) = donors.carried(codes, 2, names)
     assert said.startswith("component 1 is carried by one donor: c has")
     assert donors.carried(codes[:20], 2, names[:20]) == []
+
+
+def test_one_contrast_is_shared_out_among_backgrounds(sets):
+    x, y, _ = sets
+    made, data = contrast(bj.Frobenius()), {"target": x, "background": [y, y]}
+    two = bj.fit_balanced(made, data, 2, KEY, background_rank=3, stop=bj.Stop(0.0, 50))
+    stacked = {"target": x, "background": np.concatenate([y, y])}
+    one = bj.fit_balanced(made, stacked, 2, KEY, background_rank=3, stop=bj.Stop(0.0, 50))
+    np.testing.assert_allclose(two.blocks["basis"], one.blocks["basis"], atol=2e-3)
+
+
+def test_what_the_target_lacks_altogether_weights_nothing(sets):
+    _, y, _ = sets
+    apart = np.zeros((40, y.shape[1]), "float32")
+    apart[:, -4:] = np.random.default_rng(0).gamma(2, 1, (40, 4))
+    basis = np.concatenate([SHARED, np.zeros((3, 12))], 1)
+    data = {"target": apart, "background": np.where(np.arange(y.shape[1]) < 24, y, 0)}
+    w = np.asarray(bj.balance(bj.Frobenius(), data, basis))
+    np.testing.assert_array_equal(w, 1)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 6])
+def test_few_rows_have_no_power_and_no_error(sets, rows):
+    x, y, _ = sets
+    found = bj.select({"target": x[:rows], "background": y[:rows]}, ranks=[1])
+    assert found.outcome == "no power" and " need" in found.reasons[0]
+
+
+def test_numbers_of_components_that_are_asked_for_are_tried_of_both(sets):
+    x, y, _ = sets
+    found = bj.select({"target": x, "background": y}, ranks=[3], splits=2)
+    scored = {r["objective"] for r in found.table if r["score"] is not None}
+    assert scored == {"balanced", "sequential"} and found.n_components == 3
+    with pytest.raises(ValueError, match="a value for each background"):
+        bj.BCNMF(alpha=[1.0, 2.0]).fit(x, background=[y, y])

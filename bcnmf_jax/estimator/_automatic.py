@@ -56,12 +56,18 @@ def automatic(
     """
     background = given.background
     assert background is not None
+    if alpha is not None and np.ndim(alpha) > 0:
+        raise ValueError(
+            "alpha has a value for each background, and a choice takes one: give n_components= and "
+            "objective= beside it"
+        )
+    parts = background if isinstance(background, list) else [background]
     if objective is not None and objective not in KINDS:
         raise ValueError(f"'auto' chooses for objectives {KINDS}, found objective={objective!r}")
     background = stacked(background)
     held = [given.target, background]
     if given.weights is not None or any(
-        isinstance(a, np.ndarray) and np.isnan(a).any() for a in held
+        isinstance(a, np.ndarray) and np.isnan(a).any() for a in (given.target, *parts)
     ):
         raise ValueError(
             "a choice takes neither sample_weight nor missing values: give n_components=, alpha= "

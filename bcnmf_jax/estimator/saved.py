@@ -11,7 +11,7 @@ import bcnmf_jax
 import bcnmf_jax.estimator.model_files as model_files
 from bcnmf_jax.estimator._fitted import is_fitted_name
 from bcnmf_jax.estimator.bcnmf import BCNMF
-from bcnmf_jax.estimator.parameters import OBJECTIVES, check_parameters
+from bcnmf_jax.estimator.parameters import AUTO, OBJECTIVES, check_parameters
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.model.objective import AbstractObjective
 
@@ -46,6 +46,9 @@ def load(folder: str | Path) -> BCNMF:
             f"{str(folder)!r} holds a {stored.kind} of bcnmf_jax {stored.version} that this "
             f"version ({bcnmf_jax.__version__}) does not know {sorted(unknown)}"
         )
+    if isinstance(parameters.get("objective"), AbstractObjective):
+        # Stored before what was not given was "auto".
+        parameters |= {"alpha": AUTO} if parameters.get("alpha") == 1.0 else {}
     model = BCNMF(**parameters)
     try:
         if fitted.get("selection_") is not None:

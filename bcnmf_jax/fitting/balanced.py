@@ -67,11 +67,15 @@ _frozen = eqx.filter_jit(frozen_rows)
 
 
 def weighted(
-    objective: Contrastive | BackgroundFirst, mean: Any
+    objective: Contrastive | BackgroundFirst, mean: Any, sizes: Any = None
 ) -> Contrastive | BackgroundFirst:  # fmt: skip
-    """An objective for a background of this mean weight (one value each, of several): a sum over
-    rows counts their weights, and a contrast is per row."""
-    return eqx.tree_at(lambda o: o.alpha, objective, jnp.asarray(objective.alpha) * mean)
+    """An objective for a background of this mean weight: a sum over rows counts their weights, and
+    a contrast is per row. Of several backgrounds there is one mean each; one contrast for all is
+    shared out among them by their ``sizes``, since each alone has the energy of the target."""
+    alpha = jnp.asarray(objective.alpha)
+    if sizes is not None and alpha.ndim == 0:
+        alpha = alpha * sizes / sizes.sum()
+    return eqx.tree_at(lambda o: o.alpha, objective, alpha * mean)
 
 
 def balanced(
@@ -86,11 +90,13 @@ def balanced(
         return new, new.size / own.size
 
     found = each_background(one, rows)
+    sizes = None
     if isinstance(found, list):
-        background, mean = [f[0] for f in found], jnp.stack([f[1] for f in found])
+        background, mean = [f[0] for f in found], jnp.stack([jnp.asarray(f[1]) for f in found])
+        sizes = jnp.stack([jnp.asarray(r.size, mean.dtype) for r in rows["background"]])
     else:
         background, mean = found
-    return Balanced(weighted(objective, mean), {**rows, "background": background}, frozen)
+    return Balanced(weighted(objective, mean, sizes), {**rows, "background": background}, frozen)
 
 
 @eqx.filter_jit

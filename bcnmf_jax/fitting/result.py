@@ -90,3 +90,12 @@ def outcome(
     result = RESULTS.where(going | settled, result, RESULTS.degenerate)
     result = RESULTS.where(collapsed, RESULTS.collapsed, result)
     return RESULTS.where(finite, result, RESULTS.nonfinite)
+
+
+def as_found(last: Fit, fits: list[Fit]) -> Fit:
+    """A fit of no step, with what the fits of its components say of convergence."""
+    if result_name(last.result) != "max_steps":
+        return last
+    slow = any(result_name(f.result) == "max_steps" for f in fits)
+    result = RESULTS.max_steps if slow else RESULTS.converged
+    return eqx.tree_at(lambda f: f.result, last, result)

@@ -54,9 +54,12 @@ def weights_from(
     w = jnp.ones(background.shape[0], background.dtype)
     for _ in range(ROUNDS):
         now = ((w * count)[:, None] * background).mean(0)
-        ratio = jnp.where(now > 0, target / jnp.maximum(now, least), 1)
+        # What the background all but lacks is not shared.
+        there = now > jnp.finfo(now.dtype).eps * now.max()
+        ratio = jnp.where(there, target / jnp.where(there, now, 1), 1)
         w = jnp.minimum(w * (share @ ratio), MOST_WEIGHT)
-    return w
+    # A target that has nothing of it all is met by the background as it is.
+    return jnp.where((w * count).sum() > 0, w, 1)
 
 
 def counted(rows: Rows) -> Array:
@@ -79,7 +82,7 @@ def row_weights(loss: AbstractLoss, target: Rows, background: Rows, basis: Array
 
 
 def balance(
-    loss: AbstractLoss, data: dict, basis: Float[Array, "B g"], *, weights: dict | None = None,
+    loss: AbstractLoss, data: dict, basis: Float[Any, "B g"], *, weights: dict | None = None,
     mask: dict | None = None,
 ) -> Any:  # fmt: skip
     """Weights (m,) of the rows of the background by which each shared program has the mean energy

@@ -23,7 +23,7 @@ from bcnmf_jax.fitting.arguments import check_types
 from bcnmf_jax.fitting.codes import solve_codes
 from bcnmf_jax.fitting.loop import Running, advance, begin, finish, run
 from bcnmf_jax.fitting.many import OnProgress, part_of, to_the_end
-from bcnmf_jax.fitting.result import RESULTS, Fit, result_name
+from bcnmf_jax.fitting.result import Fit, as_found
 from bcnmf_jax.fitting.start import frozen_rows
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
@@ -290,11 +290,7 @@ def fit_sequential(
         objective, rows, jnp.concatenate([found, frozen]), solver, stop,
         part_of(on_progress, rank, parts), steps=refit,
     )  # fmt: skip
-    result = last.result
-    if not refit and result_name(result) == "max_steps":
-        # No step says whether it converged: the fits of the components do.
-        slow = any(result_name(f.result) == "max_steps" for f in fits)
-        result = RESULTS.max_steps if slow else RESULTS.converged
+    last = last if refit else as_found(last, fits)
     steps = sum(f.steps for f in fits) + last.steps
-    last = eqx.tree_at(lambda f: (f.steps, f.result), last, (steps, result))
+    last = eqx.tree_at(lambda f: f.steps, last, steps)
     return restored(objective, last, unit)

@@ -182,7 +182,9 @@ class Streamed:
                 continue
             if plan.objective == "sequential" and plan.start is None:
                 assert isinstance(made, BackgroundFirst)
-                one = stream_sequential(made, self.known, plan.n_components, **given)
+                one = stream_sequential(
+                    made, self.known, plan.n_components, refit=plan.together, **given
+                )
             elif plan.start is not None:
                 one = stream(made, self.known, blocks={"basis": plan.start}, **given)
             else:

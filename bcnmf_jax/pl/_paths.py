@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def stability(
 def _scores(axis: Any, table: Any) -> None:
     """Silhouette times specificity, a line per objective and contrast."""
     for colour, ((name, alpha), rows) in zip(
-        PALETTE, table.groupby(["objective", "alpha"], sort=False), strict=False
+        cycle(PALETTE), table.groupby(["objective", "alpha"], sort=False, dropna=False)
     ):
         rows = rows.sort_values("n_components")
         label = f"{name}, alpha {alpha:g}"

@@ -50,7 +50,7 @@ def selection_chart(run: Run) -> Chart | None:
     scored = "score" in table and table["score"].notna().any()
     table = table[table["score"].notna()] if scored else table
     ranks, lines = sorted(table["n_components"].unique()), []
-    for (objective, alpha), rows in table.groupby(["objective", "alpha"], sort=False):
+    for (objective, alpha), rows in table.groupby(["objective", "alpha"], sort=False, dropna=False):
         at = rows.drop_duplicates("n_components").set_index("n_components").reindex(ranks)
         name = f"{objective}, alpha {alpha:g}"
         if scored:

@@ -44,7 +44,7 @@ def _counted(known: Summary) -> Array:
 
 
 def balance(
-    loss: AbstractLoss, data: dict, basis: Float[Array, "B g"], *, chunk_rows: int = CHUNK_ROWS
+    loss: AbstractLoss, data: dict, basis: Float[Any, "B g"], *, chunk_rows: int = CHUNK_ROWS
 ) -> Any:
     """`bcnmf_jax.balance` of data that are read chunk by chunk, once: weights (m,) of the rows of
     the background, of several backgrounds a list of them."""
@@ -100,7 +100,8 @@ def balanced_of(
         {"target": known["target"], "background": sources(known["background"])},
         {"background": every_row if several else every_row[0]}, chunk_rows=chunk_rows,
     )  # fmt: skip
-    made = weighted(objective, means if several else means[0])
+    sizes = jnp.asarray([float(v.sum()) for _, v in pairs]) if several else None
+    made = weighted(objective, means if several else means[0], sizes)
     if basis is not None:
         own = jnp.asarray(basis[:rank])
         if made.frozen:

@@ -22,7 +22,7 @@ from bcnmf_jax.data.sources import CHUNK_ROWS
 from bcnmf_jax.data.summaries import summarize
 from bcnmf_jax.fitting.arguments import check_types
 from bcnmf_jax.fitting.many import OnProgress
-from bcnmf_jax.fitting.result import Fit
+from bcnmf_jax.fitting.result import Fit, as_found
 from bcnmf_jax.fitting.sequential import check_sequential, find_components
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.objective import require_target
@@ -43,6 +43,8 @@ from bcnmf_jax.streaming.driver import (
     short_text,
 )
 
+NO_STEP = Stop(max_steps=0)
+
 
 def fit_sequential(
     objective: BackgroundFirst,
@@ -53,6 +55,7 @@ def fit_sequential(
     solver: AbstractAlternating | None = None,
     stop: Stop | None = None,
     starts: int = 2,
+    refit: bool = True,
     chunk_rows: int = CHUNK_ROWS,
     most_rows: int | None = None,
     checkpoint: str | Path | None = None,
@@ -79,6 +82,8 @@ def fit_sequential(
         For each component on the sample, and for the passes.
     starts : int
         As of `bcnmf_jax.fit_sequential`.
+    refit : bool
+        As of `bcnmf_jax.fit_sequential`; without it the passes read codes alone.
     chunk_rows : int
         Rows in memory at a time; a few chunks are.
     most_rows : int, optional
@@ -112,10 +117,11 @@ def fit_sequential(
     sets = DataSets(objective, known, chunk_rows)
     most = sample_rows(sets) if most_rows is None else check_integer(most_rows, "most_rows")
     mover = default_solver(objective, sets.data) if solver is None else solver
-    run = Streamer(objective, sets, mover, stop)
-    about = {"rank": str(rank), "key": short_text(key), "start": f"sequential {starts} {most}"}
+    run = Streamer(objective, sets, mover, stop if refit else NO_STEP)
+    how = f"sequential {starts} {most}" + ("" if refit else " apart")
+    about = {"rank": str(rank), "key": short_text(key), "start": how}
     keeper = Keeper(run, checkpoint, every, about)
-    state = keeper.load(objective.extra + rank)
+    state, fits = keeper.load(objective.extra + rank), []
     if state is None:
         first = None if checkpoint is None else f"{checkpoint}.background"
         frozen = frozen_by_passes(objective, known, key, chunk_rows, first, every, heard)
@@ -124,7 +130,7 @@ def fit_sequential(
         share = _as_passes(
             heard, rank, sum(r.x.shape[0] for r in jax.tree.leaves(some, is_leaf=is_rows))
         )
-        found, _ = find_components(
+        found, fits = find_components(
             objective, some, frozen, rank, key, solver=solver, stop=stop, starts=starts,
             on_progress=share, parts=rank,
         )  # fmt: skip
@@ -133,7 +139,9 @@ def fit_sequential(
     state = advance("fit", run, state, keeper, heard)
     if checkpoint is not None:
         Path(f"{checkpoint}.background").unlink(missing_ok=True)
-    return restored(objective, run.finish(state), unit)
+    last = run.finish(state)
+    last = last if refit else as_found(last, fits)
+    return restored(objective, last, unit)
 
 
 def _as_passes(heard: Callable[[Progress], Any], rank: int, samples: int) -> OnProgress:

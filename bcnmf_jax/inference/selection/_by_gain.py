@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,16 +24,17 @@ class Rounds:
     """Work on splits, with its progress of a known number of parts."""
 
     def __init__(self, parts: int, on_progress: Callable[[float], Any]):
-        self.parts, self.on_progress, self.done = parts, on_progress, 0
+        self.parts, self.on_progress, self.done, self.lock = parts, on_progress, 0, Lock()
 
     def __call__(self, work: Callable[[int], Any], count: int) -> list:
         found = []
         for part in range(count):
             found.append(work(part))
-            self.done += 1
-            # Rounds that were not foreseen leave it where it is.
-            if self.done <= self.parts:
-                self.on_progress(self.done / self.parts)
+            with self.lock:
+                self.done += 1
+                # Rounds that were not foreseen leave it where it is.
+                if self.done <= self.parts:
+                    self.on_progress(self.done / self.parts)
         return found
 
 

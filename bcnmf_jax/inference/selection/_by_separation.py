@@ -105,9 +105,11 @@ def by_separation(
     kinds = [kind for name in made for kind in candidates({name: made[name]}, own(name))]
     rounds = Rounds(len(kinds) + (0 if work is None else len(work.parts)), on_progress)
     scored: list[Scored] = []
+    settings = [getattr(jax.config, f"jax_default_{n}") for n in ("matmul_precision", "device")]
+    asks = partial(_held, work, groups, rounds, random_state, *settings)
     # Neither needs the other, and both compile for as long as they compute.
     with ThreadPoolExecutor(1) as pool:
-        pending = None if work is None else pool.submit(_held, work, groups, rounds, random_state)
+        pending = None if work is None else pool.submit(asks)
         whole = gather()
         score = partial(_scored, whole, random_state)
         for kind in kinds:
@@ -121,15 +123,25 @@ def by_separation(
             bases = [held.evidence.basis(held.gains, s, count) for s in range(READ_SPLITS)]
             tried = [score(IN_TURN, count, basis) for basis in bases]
             scored.append(sorted(tried, key=lambda one: one.row["score"])[len(tried) // 2])
+        # Of numbers that were asked for, all.
+        if (asked is not None or len(kinds) == 1) and (more := set(ranks) - set(held.gains.ranks)):
+            bases = whole.bases(*IN_TURN, made[IN_TURN[0]], max(more))
+            scored += [score(IN_TURN, k, whole.beside(bases[k - 1, :k])) for k in sorted(more)]
     found = _taken(whole, scored, held, kinds, asked, made, groups, few, random_state)
     on_progress(1.0)
     return found
 
 
-def _held(work: Work, groups: dict, rounds: Rounds, random_state: int) -> Held:
-    """In a thread of its own, to which the precision of JAX belongs."""
+def _held(
+    work: Any, groups: dict, rounds: Rounds, random_state: int, precision: Any, device: Any
+) -> Held:
+    """In a thread of its own, to which these settings of JAX belong."""
     donors = drawn((work.x, work.y), groups, random_state) if len(groups) == 2 else None
-    with jax.enable_x64(work.x.dtype == np.float64):
+    with (
+        jax.enable_x64(work.x.dtype == np.float64),
+        jax.default_matmul_precision(precision),
+        jax.default_device(device),
+    ):
         evidence = Evidence(work, groups, rounds)
         return Held(evidence, *evidence.exists(IN_TURN, donors), donors is not None)
 
@@ -152,12 +164,14 @@ def _taken(
     row["excess"] = excess(best.codes, row["n_components"], row["clusters"], random_state)
     outcome, gains = ("no power", None) if held is None else (held.outcome, held.gains)
     said = f"{few if held is None else held.said}; {_described(row)}"
+    if row["excess"] < DISTINCT:
+        said = f"{said}; these groups are not distinct (excess {row['excess']:.2g})"
     if row["excess"] < DISTINCT and held is not None and IN_TURN in kinds:
         together = not held.by_donors
         known = held.by_donors and outcome == "contrast found"
         gains, row = held.evidence.by_degree(IN_TURN, known, asked)
         said = (
-            f"{held.said}; no candidate sets distinct groups apart (excess "
+            f"{held.said}; the best candidate sets no distinct groups apart (excess "
             f"{best.row['excess']:.2g}): held-out gain gives the number of components, "
             f"{rule.described(row)}"
         )

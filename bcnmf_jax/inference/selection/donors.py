@@ -54,15 +54,16 @@ def drawn(sets: tuple[NDArray, NDArray], groups: dict[str, Any], seed: int) -> D
     names = [np.asarray(groups[n]).astype(str) for n in ("target", "background")]
     found = [np.unique(own) for own in names]
     common = np.intersect1d(found[0], found[1])
-    if len(common):
-        found = [common, common]
-    if min(map(len, found)) < (LEAST_PAIRS if len(common) else LEAST):
+    paired = len(common) >= LEAST_PAIRS
+    # Too few pairs to exchange: donors of one set alone, if there are enough of them.
+    found = [common, common] if paired else [np.setdiff1d(own, common) for own in found]
+    if not paired and min(map(len, found)) < LEAST:
         return None
     rng = np.random.default_rng(seed)
     members = [[x[own == g] for g in mine] for x, own, mine in zip(sets, names, found, strict=True)]
     size = min(ROWS, max(len(m) for side in members for m in side))
     rows = [_draw(m, size, rng) for side in members for m in side]
-    return Donors(np.stack(rows), (len(found[0]), len(found[1])), bool(len(common)))
+    return Donors(np.stack(rows), (len(found[0]), len(found[1])), paired)
 
 
 def _draw(rows: NDArray, size: int, rng: np.random.Generator) -> NDArray:

@@ -22,21 +22,25 @@ class Selection:
     reasons : tuple of str
         Sentences that say why, and what to do.
     objective : str
-        "sequential", "background_first", "shared_target", "contrastive" or the class of an object.
+        "balanced", "sequential", "background_first", "shared_target", "contrastive" or the class of
+        an object.
     alpha : float
         Contrast per sample.
     n_components : int
         Target components.
     n_background_components : int
     table : tuple of dict
-        One row per candidate: ``objective``, ``alpha``, ``n_components``; means over the splits of
-        ``gain`` (share of the held-out target that the components explain beyond the background's
-        basis), ``null`` (the same in the background), ``net`` (their difference), its standard
-        error ``net_se``, ``certain`` (their ratio), ``crossed`` (net gain by bi-cross-validation),
-        ``thinned`` (net gain on counts that codes were not read on; None without counts),
-        ``spill`` (what the target's components explain of held-out background), ``stability``
-        (cosine of matched components between splits), ``x_explained``, ``y_explained`` (of held-out
-        samples, all components) and ``dead_features``.
+        One row per candidate: ``objective``, ``alpha``, ``n_components``. By separation:
+        ``score``, the product of ``silhouette`` (of ``clusters`` groups of the target) and
+        ``specificity``, and of the best ``excess``. On held-out samples, None where a candidate
+        was not measured: means over the splits of ``gain`` (share of the held-out target that the
+        components explain beyond the background's basis), ``null`` (the same in the background),
+        ``net`` (their difference), its standard error ``net_se``, ``certain`` (their ratio),
+        ``crossed`` (net gain by bi-cross-validation), ``thinned`` (net gain on counts that codes
+        were not read on; None without counts), ``spill`` (what the target's components explain of
+        held-out background), ``stability`` (cosine of matched components between splits),
+        ``x_explained``, ``y_explained`` (of held-out samples, all components) and
+        ``dead_features``.
     background_table : tuple of dict
         ``n_background_components`` and ``crossed``, the bi-cross-validated share of the background.
     """

@@ -71,6 +71,8 @@ def separation(target: NDArray, background: NDArray, count: int, seed: int) -> d
     points = readout(target, count, seed)
     most = min(count + 1, len(points) - 1)
     apart = {c: silhouette(points, c, seed) for c in range(2, most + 1)}
+    if not apart:  # too few samples for two groups
+        return {"score": 0.0, "silhouette": -1.0, "clusters": 1, "specificity": 0.0}
     clusters = max(apart, key=lambda c: apart[c])
     specific = specificity(target, background, count)[0]
     return {
@@ -85,6 +87,8 @@ def excess(target: NDArray, count: int, clusters: int, seed: int) -> float:
     """Silhouette beyond that of as many samples of one normal population, of the same mean and
     covariance and clipped at 0: what distinct groups add."""
     points = readout(target, count, seed)
+    if clusters < 2 or len(points) <= clusters:
+        return -1.0
     rng = np.random.default_rng(seed)
     covariance = np.cov(points.T).reshape(count, count)
     alike = np.maximum(rng.multivariate_normal(points.mean(0), covariance, len(points)), 0)
