@@ -69,8 +69,8 @@ def path() -> Figure:
     )
     right.plot(ALPHAS, lost, "s-", ms=3, color="black", label="share of starts that collapse")
     for axis in (left, right):
-        axis.axvline(float(known.unit), color="grey", ls="--", label="unit")
-        axis.axvline(float(known.safe), color="grey", ls=":", label="safe limit")
+        axis.axvline(float(known.median), color="grey", ls="--", label="median")
+        axis.axvline(float(known.largest), color="grey", ls=":", label="largest")
         axis.set(xscale="symlog", xlim=(0, None), xlabel="alpha")
     left.legend(*(a[:2] for a in left.get_legend_handles_labels()), frameon=False, fontsize=8)
     right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.02))
