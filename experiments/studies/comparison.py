@@ -98,6 +98,8 @@ def gene_score(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def compared(data: Data) -> Row:
     """The row of a data set: scores of all entries, and what "auto" chose."""
+    if data.name != "family_simulation":
+        jax.clear_caches()  # programs of other shapes: memory for thousands of them runs out
     dataset = load_data(data)
     sets, labels = dataset.data("log"), np.unique(dataset.labels, return_inverse=True)[1]
     x, y = (np.asarray(sets[name], np.float32) for name in ("target", "background"))
