@@ -173,7 +173,7 @@ def cells(counts, strength, seed):
 def test_three_donors_against_three_get_an_answer(strength, outcome):
     x, y, groups = cells((3, 3), strength, 0)
     drawn = donors.drawn((x, y), groups, 0)
-    said, reason = donors.exists(drawn, bj.Frobenius(), 0, lambda share: None)
+    said, reason = donors.exists(drawn, bj.Frobenius(), 0)
     assert (said == outcome) if outcome else (said != "contrast found")
     assert "all 20 arrangements of donors" in reason and "smallest possible is 0.05" in reason
 

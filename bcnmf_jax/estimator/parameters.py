@@ -19,7 +19,7 @@ from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.solvers.solver import AbstractSolver
 
 AUTO, DEFAULT = "auto", 10
-"""What is chosen, and the number of components where nothing is there to choose it from."""
+"""Value of a parameter that is chosen, and number of components without anything to choose from."""
 CONTRASTS = {"balanced": ALPHA, "background_first": 0.0, "sequential": 0.0}
 """Contrasts of objectives for which it needs no choice."""
 BESIDE = tuple(CONTRASTS)

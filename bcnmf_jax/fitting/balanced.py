@@ -5,7 +5,7 @@ them, so that one contrast is past the transition of all of them.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,12 +16,13 @@ from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.fitting.arguments import check_types
-from bcnmf_jax.fitting.codes import solve_codes
+from bcnmf_jax.fitting.codes import SETTLED, solve_codes
 from bcnmf_jax.fitting.fixed_basis import reduced_objective
 from bcnmf_jax.fitting.loop import begin, finish
 from bcnmf_jax.fitting.many import AbstractBatch, OnProgress, fit_restarts, run_many
 from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.row_weights import each_background, row_weights
+from bcnmf_jax.fitting.sequential import BEGUN
 from bcnmf_jax.fitting.start import frozen_rows, start
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
@@ -33,26 +34,6 @@ from bcnmf_jax.solvers.solver import AbstractSolver
 
 ALPHA = 1.5
 """Contrast past every transition of a balanced background, which gather at 1."""
-BEGUN = Stop(tol=1e-3, max_steps=30)
-SETTLED = Stop(tol=1e-6, max_steps=200)
-
-
-class Balanced(NamedTuple):
-    """A contrast on a weighted background, and the basis that codes are read beside.
-
-    Attributes
-    ----------
-    objective : AbstractObjective
-        That of the basis, its contrast times the mean weight: a sum over rows counts their weights.
-    data : dict
-        Prepared, rows of the background weighted.
-    frozen : Array (B, g)
-        Basis of the background.
-    """
-
-    objective: AbstractObjective
-    data: Data
-    frozen: Array
 
 
 def contrast(loss: AbstractLoss, alpha: Any = ALPHA) -> Contrastive | BackgroundFirst:
@@ -80,8 +61,9 @@ def weighted(
 
 def balanced(
     objective: Contrastive | BackgroundFirst, rows: Data, frozen: Float[Array, "B g"]
-) -> Balanced:
-    """An objective and prepared data with the weights of `balance`."""
+) -> tuple[Contrastive | BackgroundFirst, Data]:
+    """An objective and prepared data with the weights of `balance`; a sum over rows counts them, so
+    that the contrast is times their mean."""
 
     def one(own: Rows) -> tuple[Rows, Any]:
         w = row_weights(objective.loss, rows["target"], own, frozen)
@@ -96,7 +78,7 @@ def balanced(
         sizes = jnp.stack([jnp.asarray(r.size, mean.dtype) for r in rows["background"]])
     else:
         background, mean = found
-    return Balanced(weighted(objective, mean, sizes), {**rows, "background": background}, frozen)
+    return weighted(objective, mean, sizes), {**rows, "background": background}
 
 
 @eqx.filter_jit
@@ -140,26 +122,31 @@ def fit_balanced_restarts(
     first, one fit that goes on from it, beside its own components of the background."""
     rows, unit = scaled(objective, data)
     reading = BackgroundFirst(background_rank=background_rank, alpha=0.0, loss=objective.loss)
+    frozen = _frozen(reading, rows, keys[0]) if basis is None else basis[rank:]
+    made, weighed = balanced(objective, rows, frozen)
     if basis is None:
-        held = balanced(objective, rows, _frozen(reading, rows, keys[0]))
-        fits = fit_restarts(
-            held.objective, held.data, rank, keys, stop, solver=solver, on_progress=on_progress
-        )
+        fits = fit_restarts(made, weighed, rank, keys, stop, solver=solver, on_progress=on_progress)
     else:
-        held = balanced(objective, rows, basis[rank:])
-        solver = default_solver(held.objective, held.data) if solver is None else solver
-        one = _From(held.objective, held.data, basis[:rank], keys[0])
+        solver = default_solver(made, weighed) if solver is None else solver
+        one = _From(made, weighed, basis[:rank], keys[0])
         fits = run_many(one, 1, solver, stop, size=1, on_progress=on_progress)
     found = []
     for r in range(len(fits.steps)):
         one = fits[r]
-        value = float(reduced_objective(held.objective, held.data, one.blocks))
-        whole = jnp.concatenate([one.blocks["basis"][:rank], held.frozen])
+        value = float(reduced_objective(made, weighed, one.blocks))
+        whole = jnp.concatenate([one.blocks["basis"][:rank], frozen])
         last = _read(reading, rows, whole, stop.looks)
         same = lambda f: (f.steps, f.result, f.trace)  # noqa: E731
         last = eqx.tree_at(same, last, same(one))
         found.append((restored(reading, last, unit), value))
     return found
+
+
+def check_balanced(objective: Any, rank: Any, background_rank: Any) -> tuple[int, int]:
+    """Both ranks as integers, or an error that names the argument."""
+    if not isinstance(objective, Contrastive | BackgroundFirst):
+        raise TypeError(f"objective must be Contrastive or BackgroundFirst, found {objective!r}")
+    return check_integer(rank, "rank"), check_integer(background_rank, "background_rank")
 
 
 def fit_balanced(
@@ -210,9 +197,7 @@ def fit_balanced(
     TypeError, ValueError
         For another objective, a rank below 1, and data as `prepare` says; without a background.
     """
-    if not isinstance(objective, Contrastive | BackgroundFirst):
-        raise TypeError(f"objective must be Contrastive or BackgroundFirst, found {objective!r}")
-    rank, count = check_integer(rank, "rank"), check_integer(background_rank, "background_rank")
+    rank, count = check_balanced(objective, rank, background_rank)
     stop = Stop() if stop is None else stop
     check_types(objective, solver, stop)
     rows = prepare(data, weights, mask)

@@ -63,7 +63,7 @@ def weights_from(
 
 
 def counted(rows: Rows) -> Array:
-    """What every row counts, (n,)."""
+    """Count of every row, (n,): the largest of its weights."""
     return jnp.ones(rows.x.shape[0]) if rows.weights is None else jnp.max(rows.weights, axis=1)
 
 

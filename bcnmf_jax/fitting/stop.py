@@ -76,3 +76,7 @@ class Stop(eqx.Module):
             raise ValueError("Stop(max_steps) must be a number, not traced by jit or vmap")
         looks = max(-(-int(self.max_steps) // self.every), 1)
         return 1 << (looks - 1).bit_length()
+
+
+NO_STEP = Stop(max_steps=0)
+"""Of fits that are only read."""

@@ -20,20 +20,18 @@ from bcnmf_jax.fitting.many import OnProgress, fit_restarts, part_of
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.result import Fit, result_name
 from bcnmf_jax.fitting.sequential import fit_sequential, together
-from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.fitting.stop import NO_STEP, Stop
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.model.scale import restored, scaled
 from bcnmf_jax.objectives import NMF, BackgroundFirst
 from bcnmf_jax.streaming.balanced import balanced_of as stream_balanced
 from bcnmf_jax.streaming.driver import Progress, stream
+from bcnmf_jax.streaming.fixed_basis import COMPARED
 from bcnmf_jax.streaming.fixed_basis import reduced_objective as stream_reduced_objective
 from bcnmf_jax.streaming.fixed_basis import transform as stream_transform
 from bcnmf_jax.streaming.sequential import fit_sequential as stream_sequential
 
-COMPARED = Stop(tol=1e-4, max_steps=20)
-"""Of the codes by which streamed restarts are compared."""
-NO_STEP = Stop(max_steps=0)
 MOST_RATIO = 1e6
 """Ratio of usages from which a component counts as absent from the background."""
 

@@ -12,24 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.sources import CHUNK_ROWS
 from bcnmf_jax.data.summaries import Summary, sources, summarize
 from bcnmf_jax.fitting.arguments import check_types
-from bcnmf_jax.fitting.balanced import weighted
+from bcnmf_jax.fitting.balanced import check_balanced, weighted
 from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.row_weights import READ, energies, weights_from
-from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.fitting.stop import NO_STEP, Stop
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import require_target
 from bcnmf_jax.objectives import NMF, BackgroundFirst, Contrastive
 from bcnmf_jax.solvers.alternating import AbstractAlternating
 from bcnmf_jax.streaming.driver import Progress, check_streamed, frozen_by_passes, stream
-from bcnmf_jax.streaming.fixed_basis import reduced_objective, transform
-
-NO_STEP = Stop(max_steps=0)
-COMPARED = Stop(tol=1e-4, max_steps=20)
-"""Of the codes by which restarts are compared."""
+from bcnmf_jax.streaming.fixed_basis import COMPARED, reduced_objective, transform
 
 
 def _energy(loss: AbstractLoss, known: Summary, basis: Array, chunk_rows: int) -> Array:
@@ -160,9 +155,7 @@ def fit_balanced(
     TypeError, ValueError
         As `stream` and `bcnmf_jax.fit_balanced`.
     """
-    if not isinstance(objective, Contrastive | BackgroundFirst):
-        raise TypeError(f"objective must be Contrastive or BackgroundFirst, found {objective!r}")
-    rank, count = check_integer(rank, "rank"), check_integer(background_rank, "background_rank")
+    rank, count = check_balanced(objective, rank, background_rank)
     stop = Stop() if stop is None else stop
     check_types(objective, solver, stop)
     check_streamed(solver)

@@ -26,6 +26,8 @@ from bcnmf_jax.model.objective import AbstractObjective, Blocks, require_target
 from bcnmf_jax.model.scale import in_units, scaled_sources, with_codes
 from bcnmf_jax.streaming._parts import DataSets
 
+COMPARED = Stop(tol=1e-4, max_steps=20)
+"""Of the codes by which restarts are compared."""
 _solve = eqx.filter_jit(solve_codes)
 _game = eqx.filter_jit(reduced_misfits)
 

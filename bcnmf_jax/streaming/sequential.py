@@ -24,7 +24,7 @@ from bcnmf_jax.fitting.arguments import check_types
 from bcnmf_jax.fitting.many import OnProgress
 from bcnmf_jax.fitting.result import Fit, as_found
 from bcnmf_jax.fitting.sequential import check_sequential, find_components
-from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.fitting.stop import NO_STEP, Stop
 from bcnmf_jax.model.objective import require_target
 from bcnmf_jax.model.scale import restored, scaled_sources
 from bcnmf_jax.objectives import BackgroundFirst
@@ -42,8 +42,6 @@ from bcnmf_jax.streaming.driver import (
     frozen_by_passes,
     short_text,
 )
-
-NO_STEP = Stop(max_steps=0)
 
 
 def fit_sequential(

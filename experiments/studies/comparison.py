@@ -74,15 +74,8 @@ def scored(codes: np.ndarray, labels: np.ndarray, shared: np.ndarray | None = No
     if shared is not None and count == 2:
         total = np.maximum(codes.sum(1) + shared.sum(1), 1e-30)
         summed = (codes.sum(1) / total)[:, None]
-        row |= {"auc_sum": area(summed[:, 0], labels), "ari_sum": ari(np.sqrt(summed))}
+        row |= {"auc_sum": component_auc(summed, labels)["auc"], "ari_sum": ari(np.sqrt(summed))}
     return {name: float(value) for name, value in row.items()}
-
-
-def area(values: np.ndarray, labels: np.ndarray) -> float:
-    """Area under the ROC curve of two classes, at least a half."""
-    one = labels == labels.max()
-    a = (rankdata(values)[one].sum() - one.sum() * (one.sum() + 1) / 2) / (one.sum() * (~one).sum())
-    return float(max(a, 1 - a))
 
 
 def gene_score(x: np.ndarray, y: np.ndarray) -> np.ndarray:

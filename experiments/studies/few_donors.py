@@ -33,7 +33,7 @@ def asked(count: int, paired: bool, strength: float, seed: int) -> Row:
     groups = {"target": d.groups, "background": d.background_groups}
     drawn = donors.drawn((d.target, d.background), groups, seed)
     assert drawn is not None
-    outcome, reason = donors.exists(drawn, bj.Frobenius(), seed, lambda share: None)
+    outcome, reason = donors.exists(drawn, bj.Frobenius(), seed)
     return {"outcome": outcome, "reason": reason}
 
 

@@ -163,7 +163,7 @@ def _stop(model: Any) -> Stop:
 def _by_group(
     usage: list[NDArray], names: tuple[NDArray, NDArray] | None, pairs: bool
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """What single groups of the target say of each component, from usages (groups, components)."""
+    """Direction and largest group of each component, from usages (groups, components)."""
     if names is None:
         return [dict.fromkeys(BY_GROUP) for _ in range(usage[0].shape[1])]
     found = [np.unique(own) for own in names]

@@ -27,7 +27,7 @@ ALPHAS = {"balanced": (1.5,), "contrastive": (0.5, 1.0, 1.5, 2.0), "shared_targe
 """Contrasts that are tried; of the objectives that freeze a basis of the background it is 0, since
 a contrast there harms where the background holds some of the target's programs."""
 IN_TURN = ("sequential", 0.0)
-"""What existence is asked of, and whose components of the splits are candidates themselves."""
+"""Objective and contrast of the evidence, whose components of the splits are candidates too."""
 READ_SPLITS = 3
 """Splits whose components are read on all rows; of their scores the middle one counts."""
 NEAR = 0.05
@@ -75,7 +75,7 @@ class Scored(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What held-out samples, or exchanged donors, say.
+    """Evidence of held-out samples, or of exchanged donors.
 
     Attributes
     ----------
@@ -120,7 +120,8 @@ def by_separation(
         held = None if pending is None else pending.result()
     if held is not None and IN_TURN in kinds:
         for count in sorted(set(ranks) & set(held.gains.ranks)):
-            bases = [held.evidence.basis(held.gains, s, count) for s in range(READ_SPLITS)]
+            splits = range(min(READ_SPLITS, held.evidence.splits))
+            bases = [held.evidence.basis(held.gains, s, count) for s in splits]
             tried = [score(IN_TURN, count, basis) for basis in bases]
             scored.append(sorted(tried, key=lambda one: one.row["score"])[len(tried) // 2])
         # Of numbers that were asked for, all.

@@ -44,7 +44,7 @@ class Evidence:
         else of splits."""
         gains = self.at(kind, EXISTS, brief=True)
         if donors is not None:
-            return gains, *exists(donors, self.work.loss, self.work.seed, lambda share: None)
+            return gains, *exists(donors, self.work.loss, self.work.seed)
         return gains, *outcome(gains.table, self.work, self.frozen, max(EXISTS), brief=True)
 
     def by_degree(
@@ -63,5 +63,4 @@ class Evidence:
 
     def basis(self, gains: Gains, split: int, count: int) -> NDArray:
         """Components of a split, then its basis of the background."""
-        own = gains.bases[split % self.splits][count - 1, :count]
-        return np.concatenate([own, self.frozen[split % self.splits]])
+        return np.concatenate([gains.bases[split][count - 1, :count], self.frozen[split]])

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.fitting.codes import solve_codes
-from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference.selection.candidates import (
+    SETTLED,
     components,
     fit_background,
     make,
@@ -24,7 +24,6 @@ from bcnmf_jax.objectives import NMF
 MOST, SHARED = 1500, 6
 """Most rows of each set, and background components: a rich basis explains the target's programs
 too, and of a small background the noise."""
-READ = Stop(tol=1e-4, max_steps=30)
 WIDE = 13
 """Components that codes are read on at least."""
 
@@ -36,7 +35,7 @@ def shared_rank(rows: int, features: int) -> int:
 
 @eqx.filter_jit
 def _codes(loss: AbstractLoss, rows: Rows, basis: Array) -> Array:
-    return solve_codes(NMF(loss), {"target": rows}, basis, READ)["target"]
+    return solve_codes(NMF(loss), {"target": rows}, basis, SETTLED)["target"]
 
 
 class Whole:

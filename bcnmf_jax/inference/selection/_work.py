@@ -137,7 +137,7 @@ def median_program(codes: NDArray, basis: NDArray) -> int:
 def _planted(
     rows: Rows, usage: NDArray, loadings: NDArray, loss: AbstractLoss, rng: np.random.Generator
 ) -> Any:
-    """What a program of these loadings adds to rows, its usage on permuted samples."""
+    """Part (n, g) of a program of these loadings, its usage on permuted samples."""
     more = PLANTED * np.outer(rng.permutation(usage), loadings)
     more = more if loss.bounded else rng.poisson(more)
     return jnp.asarray(more, rows.x.dtype)
@@ -146,7 +146,7 @@ def _planted(
 def planted_part(
     rows: Rows, basis: NDArray, loss: AbstractLoss, rng: np.random.Generator
 ) -> Any:  # fmt: skip
-    """What a program planted in rows adds, `PLANTED` times as strong as their median one."""
+    """Part (n, g) of a program planted in rows, `PLANTED` times as strong as their median one."""
     codes = _codes(rows, basis, loss)
     j = median_program(codes, basis)
     return _planted(rows, codes[:, j], basis[j, rng.permutation(basis.shape[1])], loss, rng)

@@ -90,7 +90,7 @@ def fit_background(
 
 
 def kept_basis(fit: Fit) -> Array:
-    """What is kept of a fit, for `run_many`."""
+    """Basis of a fit, all that `run_many` keeps of it."""
     return fit.blocks["basis"]
 
 
@@ -151,7 +151,7 @@ def components(
         return _sequential(objective, data, test, frozen, widest, key)
     if kind == "balanced":
         assert isinstance(objective, Contrastive | BackgroundFirst)
-        objective, data, _ = balanced(objective, data, frozen)
+        objective, data = balanced(objective, data, frozen)
     batch = ComponentRanks(kind, objective, data, frozen, widest, key)
     solver = default_solver(objective, data)
     count = widest * STARTS

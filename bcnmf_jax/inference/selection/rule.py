@@ -117,7 +117,7 @@ def background_rank(ranks: Sequence[int], crossed: np.ndarray) -> int:
 
 
 def described(taken: dict[str, Any]) -> str:
-    """What is taken, and its net gain."""
+    """Words for the candidate that is taken, and its net gain."""
     count = taken["n_components"]
     return (
         f"{taken['objective']} with {count} component{'s' * (count > 1)} reaches {taken['net']:.3g}"

@@ -109,7 +109,7 @@ def choose(
     criterion: str = "separation", random_state: int = 0,
     on_progress: Callable[[float], Any] | None = None,
 ) -> Choice:  # fmt: skip
-    """What `select` chooses, with the basis that a fit goes on from."""
+    """Choice of `select`, with the basis that a fit goes on from."""
     loss = loss_of(objectives) if loss is None else loss
     if criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {CRITERIA}, found {criterion!r}")
