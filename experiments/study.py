@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.study", description=__doc__)
     parser.add_argument("study", metavar="NAME", help=f"{', '.join(names())}, or a file .py")
     parser.add_argument("--most", type=int, help="rows of each config_hash, at most")
+    parser.add_argument("--only", default="", help="beginning of the config_hash of what is run")
     parser.add_argument(
         "--out", type=Path, help="folder of rows (paper/studies; of a file .py runs/studies)"
     )
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         study = find(given.study)
         folder = given.out or (OUTSIDE if given.study.endswith(".py") else ROWS)
         jobs, path = some(study.jobs(), given.most), folder / f"{study.name}.jsonl"
-        rows = recorded(path, jobs, circumstances(study.name))
+        rows = recorded(path, jobs, circumstances(study.name), given.only)
     except (ResultsError, RowError) as error:
         print(f"experiments.study: {error}", file=sys.stderr)
         return 2

@@ -140,7 +140,7 @@ class Results:
         self._open.close()
 
 
-def recorded(path: Path, jobs: Sequence[Job], shared: Row) -> list[Row]:
+def recorded(path: Path, jobs: Sequence[Job], shared: Row, only: str = "") -> list[Row]:
     """Rows that are no fits: those that a file holds, and those of the jobs that it lacks, which
     are appended as they come.
 
@@ -153,6 +153,8 @@ def recorded(path: Path, jobs: Sequence[Job], shared: Row) -> list[Row]:
         them, and what gives the rest.
     shared : dict
         Fields of all rows.
+    only : str
+        What ``config_hash`` of the jobs that are done now begins with.
 
     Raises
     ------
@@ -174,7 +176,11 @@ def recorded(path: Path, jobs: Sequence[Job], shared: Row) -> list[Row]:
         todo = [(plain(about), work) for about, work in jobs]
         if len({about_what(about) for about, _ in todo}) < len(todo):
             raise ResultsError(f"{path}: two jobs have the same first fields")
-        todo = [(about, work) for about, work in todo if about_what(about) not in results.done]
+        todo = [
+            (about, work)
+            for about, work in todo
+            if about_what(about) not in results.done and about["config_hash"].startswith(only)
+        ]
         for about, work in tqdm(todo, unit="row"):
             results.append([plain(shared | about | work())])
         return results.rows
