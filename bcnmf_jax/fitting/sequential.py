@@ -17,55 +17,27 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from bcnmf_jax.data.checks import check_integer
+from bcnmf_jax.data.numbers import traced
 from bcnmf_jax.data.preparation import prepare
-from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.fitting.arguments import check_types
 from bcnmf_jax.fitting.codes import solve_codes
 from bcnmf_jax.fitting.loop import Running, advance, begin, finish, run
 from bcnmf_jax.fitting.many import OnProgress, part_of, to_the_end
 from bcnmf_jax.fitting.result import Fit, as_found
-from bcnmf_jax.fitting.start import frozen_rows
+from bcnmf_jax.fitting.start import frozen_rows, residual_rows
 from bcnmf_jax.fitting.stop import Stop
-from bcnmf_jax.model.loss import AbstractLoss
-from bcnmf_jax.model.losses import AbstractQuadraticLoss
 from bcnmf_jax.model.objective import Blocks, Data, require_target
 from bcnmf_jax.model.scale import restored, scaled
 from bcnmf_jax.objectives import BackgroundFirst
 from bcnmf_jax.solvers.default import default_solver
+from bcnmf_jax.solvers.one_row import one_row_solver
 from bcnmf_jax.solvers.solver import AbstractSolver
 
 SETTLED = Stop(tol=1e-4, max_steps=100)
 BEGUN = Stop(tol=1e-3, max_steps=30)
 """Of the codes whose residual is taken."""
-ROUNDS = 10
-"""Rounds of subspace iteration."""
 TRIED = Stop(tol=0.0, max_steps=10)
 """For each start, before the best goes on."""
-
-
-def residual_rows(
-    loss: AbstractLoss, rows: Rows, fitted: Array, count: int, key: Key[Array, ""]
-) -> Array:
-    """Rows (2 count, g) along which the target departs from its reconstruction: both halves of the
-    leading singular vectors of the residual (as NNDSVD takes them of the data).
-
-    For other losses than squared error the residual is over the root of each feature's mean, since
-    counts vary with their mean.
-    """
-    residual = rows.x - fitted if rows.weights is None else rows.weights * (rows.x - fitted)
-    scale = jnp.ones_like(fitted[0])
-    if not isinstance(loss, AbstractQuadraticLoss):
-        scale = jnp.sqrt(jnp.maximum(fitted.mean(0), jnp.finfo(fitted.dtype).eps))
-    residual = residual / scale[None]
-    drawn = jax.random.normal(key, (fitted.shape[1], count), fitted.dtype)
-    again = lambda _, v: jnp.linalg.qr(residual.T @ (residual @ v))[0]  # noqa: E731
-    space = lax.fori_loop(0, ROUNDS, again, jnp.linalg.qr(drawn)[0])
-    turn = jnp.linalg.svd(residual @ space, full_matrices=False)[2]
-    vectors = turn @ space.T * scale[None]
-    halves = jnp.maximum(jnp.concatenate([vectors, -vectors]), 0)
-    # A little everywhere: multiplicative updates move no zero.
-    halves = halves + 1e-2 * halves.mean(1, keepdims=True)
-    return halves / halves.sum(1, keepdims=True)
 
 
 def widened(objective: BackgroundFirst, rank: int) -> BackgroundFirst:
@@ -121,7 +93,7 @@ def in_turn(
 ) -> Array:
     """Basis rows (rank, g), each found beyond those before it; for prepared data, to be jitted."""
     wide = widened(objective, rank)
-    solver = default_solver(wide, data) if solver is None else solver
+    solver = one_row_solver(wide, data) if solver is None else solver
 
     def one(found, index):
         known, own = jnp.concatenate([found, frozen]), jax.random.fold_in(key, index)
@@ -133,6 +105,15 @@ def in_turn(
 
 
 _frozen = eqx.filter_jit(frozen_rows)
+
+
+def paying(objective: BackgroundFirst, data: Data) -> Data:
+    """The data that have a say in the target components: without a contrast the target alone, since
+    the background's codes move nothing. A contrast that is traced may be any."""
+    alpha = objective.alpha
+    if traced(alpha) or np.any(np.asarray(alpha)):
+        return data
+    return {name: rows for name, rows in data.items() if name != "background"}
 
 
 @eqx.filter_jit
@@ -182,9 +163,13 @@ def together(
 ) -> Fit:
     """A fit to all target components of a basis, or without steps to their codes alone."""
     solver = default_solver(objective, data) if solver is None else solver
-    now = _begin_all(objective, data, basis, solver, stop.looks)
+    moving = paying(objective, data) if steps else data
+    now = _begin_all(objective, moving, basis, solver, stop.looks)
     if steps:
-        now = _ended(objective, data, now, solver, stop, on_progress)
+        now = _ended(objective, moving, now, solver, stop, on_progress)
+    if len(moving) < len(data):
+        ended = _begin_all(objective, data, now.blocks["basis"], solver, stop.looks)
+        now = now._replace(blocks=ended.blocks | now.blocks)
     return _finish(objective, data, now)
 
 
@@ -212,8 +197,8 @@ def find_components(
     -------
     basis rows, and the fit that each comes from
     """
-    wide = widened(objective, rank)
-    solver = default_solver(wide, data) if solver is None else solver
+    wide, data = widened(objective, rank), paying(objective, data)
+    solver = one_row_solver(wide, data) if solver is None else solver
     found, fits = jnp.zeros((rank, frozen.shape[1]), frozen.dtype), []
     for k in range(rank):
         known, index = jnp.concatenate([found, frozen]), np.int32(k)

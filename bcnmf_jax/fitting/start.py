@@ -7,16 +7,19 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Key, PyTree
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.preparation import prepare
-from bcnmf_jax.data.rows import is_rows, stacked_rows
+from bcnmf_jax.data.rows import Rows, is_rows, stacked_rows
 from bcnmf_jax.fitting._devices import fetch_blocks, shard
 from bcnmf_jax.fitting.codes import solve_codes, start_all_codes
 from bcnmf_jax.fitting.loop import run
 from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.losses import AbstractQuadraticLoss
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, require_target
 from bcnmf_jax.model.scale import scaled, with_codes
 from bcnmf_jax.solvers.default import default_solver
@@ -27,6 +30,8 @@ SETTLED_START = Stop(tol=0.0, max_steps=10)
 settle as the whole does."""
 FROZEN = Stop(tol=1e-4, max_steps=300)
 """Of the fit that gives the frozen rows."""
+ROUNDS = 10
+"""Rounds of subspace iteration."""
 
 
 def uniform_rows(key: Key[Array, ""], count: int, features: int, dtype) -> Array:
@@ -97,6 +102,31 @@ def settled(objective: AbstractObjective, data: Data, blocks: Blocks) -> Blocks:
 def frozen_key(key: Key[Array, ""]) -> Key[Array, ""]:
     """Key of the fit that gives the frozen rows, from that of the start."""
     return jax.random.fold_in(key, 2**31 - 3)
+
+
+def residual_rows(
+    loss: AbstractLoss, rows: Rows, fitted: Array, count: int, key: Key[Array, ""]
+) -> Array:
+    """Rows (2 count, g) along which the target departs from its reconstruction: both halves of the
+    leading singular vectors of the residual (as NNDSVD takes them of the data).
+
+    For other losses than squared error the residual is over the root of each feature's mean, since
+    counts vary with their mean.
+    """
+    residual = rows.x - fitted if rows.weights is None else rows.weights * (rows.x - fitted)
+    scale = jnp.ones_like(fitted[0])
+    if not isinstance(loss, AbstractQuadraticLoss):
+        scale = jnp.sqrt(jnp.maximum(fitted.mean(0), jnp.finfo(fitted.dtype).eps))
+    residual = residual / scale[None]
+    drawn = jax.random.normal(key, (fitted.shape[1], count), fitted.dtype)
+    again = lambda _, v: jnp.linalg.qr(residual.T @ (residual @ v))[0]  # noqa: E731
+    space = lax.fori_loop(0, ROUNDS, again, jnp.linalg.qr(drawn)[0])
+    turn = jnp.linalg.svd(residual @ space, full_matrices=False)[2]
+    vectors = turn @ space.T * scale[None]
+    halves = jnp.maximum(jnp.concatenate([vectors, -vectors]), 0)
+    # A little everywhere: multiplicative updates move no zero.
+    halves = halves + 1e-2 * halves.mean(1, keepdims=True)
+    return halves / halves.sum(1, keepdims=True)
 
 
 def frozen_rows(objective: AbstractObjective, data: Data, key: Key[Array, ""]) -> Array:

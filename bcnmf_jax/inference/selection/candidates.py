@@ -15,7 +15,7 @@ from bcnmf_jax.fitting.balanced import balanced, contrast
 from bcnmf_jax.fitting.codes import solve_codes
 from bcnmf_jax.fitting.many import AbstractBatch, default_size, run_many
 from bcnmf_jax.fitting.result import Fit
-from bcnmf_jax.fitting.sequential import in_turn
+from bcnmf_jax.fitting.sequential import in_turn, paying
 from bcnmf_jax.fitting.start import start, uniform_rows
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.blocks import truncate
@@ -148,7 +148,8 @@ def components(
     """Target components at every number of them from 1 to ``widest``, with rows of 0 beyond each
     number; of several fits, that of the lowest cost."""
     if kind == "sequential":
-        return _sequential(objective, data, test, frozen, widest, key)
+        assert isinstance(objective, BackgroundFirst)
+        return _sequential(objective, paying(objective, data), test, frozen, widest, key)
     if kind == "balanced":
         assert isinstance(objective, Contrastive | BackgroundFirst)
         objective, data = balanced(objective, data, frozen)
