@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         study = find(given.study)
         folder = given.out or (OUTSIDE if given.study.endswith(".py") else ROWS)
         jobs, path = some(study.jobs(), given.most), folder / f"{study.name}.jsonl"
-        rows = recorded(path, jobs, circumstances(study.name), given.only)
+        rows = recorded(path, jobs, circumstances(study.name), given.only, study.past)
     except (ResultsError, RowError) as error:
         print(f"experiments.study: {error}", file=sys.stderr)
         return 2

@@ -140,7 +140,9 @@ class Results:
         self._open.close()
 
 
-def recorded(path: Path, jobs: Sequence[Job], shared: Row, only: str = "") -> list[Row]:
+def recorded(
+    path: Path, jobs: Sequence[Job], shared: Row, only: str = "", past: frozenset[str] = frozenset()
+) -> list[Row]:
     """Rows that are no fits: those that a file holds, and those of the jobs that it lacks, which
     are appended as they come.
 
@@ -155,6 +157,8 @@ def recorded(path: Path, jobs: Sequence[Job], shared: Row, only: str = "") -> li
         Fields of all rows.
     only : str
         What ``config_hash`` of the jobs that are done now begins with.
+    past : frozenset of str
+        ``config_hash`` of further rows that the file may hold.
 
     Raises
     ------
@@ -172,7 +176,8 @@ def recorded(path: Path, jobs: Sequence[Job], shared: Row, only: str = "") -> li
     def about_what(row: Row) -> str:
         return json.dumps([row[field] for field in fields], sort_keys=True)
 
-    with Results(path, {about["config_hash"] for about, _ in jobs}, about_what) as results:
+    hashes = {about["config_hash"] for about, _ in jobs} | past
+    with Results(path, hashes, about_what) as results:
         todo = [(plain(about), work) for about, work in jobs]
         if len({about_what(about) for about, _ in todo}) < len(todo):
             raise ResultsError(f"{path}: two jobs have the same first fields")

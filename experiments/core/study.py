@@ -37,11 +37,14 @@ class Study:
         them, by which no two are alike) and a function that gives the others.
     table : callable
         Makes the table of rows.
+    past : frozenset of str
+        ``config_hash`` of recorded rows that no job gives any more, and that stay in the file.
     """
 
     name: str
     jobs: Callable[[], Sequence[Job]]
     table: Callable[[list[Row]], Table]
+    past: frozenset[str] = frozenset()
 
 
 def digest(*settings: Any) -> str:
