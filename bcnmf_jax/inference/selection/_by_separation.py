@@ -11,13 +11,15 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.inference.selection import rule
 from bcnmf_jax.inference.selection._by_gain import RANKS, Rounds
 from bcnmf_jax.inference.selection._evidence import Evidence
 from bcnmf_jax.inference.selection._outside import Objectives, candidates
+from bcnmf_jax.inference.selection._verdict import judged, told
 from bcnmf_jax.inference.selection._whole import Whole
 from bcnmf_jax.inference.selection._work import Work
-from bcnmf_jax.inference.selection.donors import carried, drawn
+from bcnmf_jax.inference.selection.donors import drawn
 from bcnmf_jax.inference.selection.gains import MEASURED, Gains
 from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.inference.selection.separation import DISTINCT, excess, separation
@@ -180,16 +182,17 @@ def _taken(
     if (name, row["alpha"]) == IN_TURN:
         # Those of the splits know some of the rows alone.
         basis = whole.beside(whole.bases(*IN_TURN, made[name], count)[count - 1])
-    reasons = [said]
-    if "target" in groups:
-        reasons += carried(whole.codes(basis)[0], count, whole.of_target(groups["target"]))
     if isinstance(objective := made[name], AbstractObjective):
         shared = objective.extra
+    start = basis if name in STARTED and together else None
+    plan = Plan(objective, row["alpha"], count, shared, whole.loss, start=start, together=together)
+    names = whole.of_target(groups["target"]) if "target" in groups else None
+    parts = judged(whole, plan, basis, names)
     selection = Selection(
-        outcome, tuple(reasons), name, row["alpha"], count, shared,
-        _merged([one.row for one in scored], gains), (),
+        outcome, (said, told(parts)), name, row["alpha"], count, shared,
+        _merged([one.row for one in scored], gains), (), parts,
     )  # fmt: skip
-    return Choice(selection, basis if name in STARTED and together else None, together)
+    return Choice(selection, start, together)
 
 
 def preferred(scored: list[Scored]) -> Scored:

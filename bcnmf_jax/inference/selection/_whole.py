@@ -68,6 +68,13 @@ class Whole:
         """Names of rows of the target, of those that are here."""
         return np.asarray(names).astype(str)[self._taken]
 
+    def half(self, which: int) -> dict[str, Rows]:
+        """Every second row of both sets, each twice: as many rows as there are, so that fits of
+        halves and of the whole are one program."""
+        sets = {"target": self.target, "background": self.background}
+        taken = {n: np.resize(np.arange(which, len(r.x), 2), len(r.x)) for n, r in sets.items()}
+        return {name: Rows(rows.x[taken[name]]) for name, rows in sets.items()}
+
     def beside(self, own: Float[Array, "K g"]) -> NDArray:
         """Target components, then the background's."""
         return np.concatenate([own, self.frozen])

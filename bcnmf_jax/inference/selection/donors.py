@@ -20,6 +20,7 @@ from bcnmf_jax.inference.selection._heldout import HeldOut, evaluate
 from bcnmf_jax.inference.selection._whole import shared_rank
 from bcnmf_jax.inference.selection._work import PLANTED, planted_part
 from bcnmf_jax.inference.selection.candidates import fit_background, make
+from bcnmf_jax.metrics.readout import divided
 from bcnmf_jax.model.loss import AbstractLoss
 
 LEAST, LEAST_PAIRS, EXCHANGES = 3, 5, 39
@@ -123,17 +124,10 @@ def _gain(
     return float(found[-1] - found[0])
 
 
-def carried(codes: NDArray, count: int, names: NDArray) -> list[str]:
-    """Sentences about target components that one donor carries, from full codes of the target."""
+def parts_of_donors(codes: NDArray, count: int, names: NDArray) -> tuple[NDArray, NDArray]:
+    """Donors, and the part that each has of the usage of every target component, (donors, count),
+    from full codes of the target."""
     donors = np.unique(names)
-    if len(donors) < LEAST:
-        return []
-    total = codes.sum(1, keepdims=True)
-    share = codes[:, :count] / np.where(total > 0, total, 1)
+    share = divided(codes, codes.sum(1))[:, :count]
     usage = np.stack([share[names == d].mean(0) for d in donors])
-    part = usage / np.maximum(usage.sum(0), 1e-30)
-    return [
-        f"component {k} is carried by one donor: {donors[j]} has {part[j, k]:.0%} of its usage"
-        for k in range(count)
-        if part[j := int(part[:, k].argmax()), k] > max(CARRIED, 2 / len(donors))
-    ]
+    return donors, usage / np.maximum(usage.sum(0), 1e-30)

@@ -1,0 +1,104 @@
+"""Verdicts on the target components of a choice, each by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bcnmf_jax.fitting.plan import Plan
+from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.inference.restarts import InMemory
+from bcnmf_jax.inference.selection._whole import Whole
+from bcnmf_jax.inference.selection.donors import CARRIED, LEAST, parts_of_donors
+from bcnmf_jax.inference.selection.separation import specificity
+from bcnmf_jax.metrics.readout import divided
+
+HALVES = Stop(tol=1e-4, max_steps=500)
+"""Of the fits of halves of the rows; as that of the estimator, whose program they share."""
+ENRICHED = 0.05
+"""Specificity from which on the target has more of a component than the background."""
+CLEAN = 0.5
+"""Mean share of a component in the background, relative to that in the target, up to which the
+background lacks it."""
+STABLE = 0.8
+"""Cosine from which on a component is the same one."""
+
+
+def judged(
+    whole: Whole, plan: Plan, basis: NDArray, names: NDArray | None
+) -> tuple[dict[str, Any], ...]:
+    """A row per target component, as `Selection.components` has it.
+
+    Parameters
+    ----------
+    basis : ndarray (K + B, g)
+        Target components of the choice, then the background's.
+    names : ndarray (n,), optional
+        Donor of every row of the target.
+    """
+    count, codes = plan.n_components, whole.codes(basis)
+    own, other = (divided(c, c.sum(1))[:, :count].mean(0) for c in codes)
+    spill = other / np.maximum(own, 1e-30)
+    enriched, stays = specificity(*codes, count)[1], stability(whole, plan, basis)
+    parts = None
+    if names is not None and len(np.unique(names)) >= LEAST:
+        donors, parts = parts_of_donors(codes[0], count, names)
+    rows = []
+    for k in range(count):
+        row = {
+            "component": k,
+            "specificity": float(enriched[k]),
+            "spill": float(spill[k]),
+            "stability": float(stays[k]),
+        }
+        wrong = [
+            said
+            for said, fails in (
+                ("not enriched", row["specificity"] < ENRICHED),
+                ("not clean", row["spill"] > CLEAN),
+                ("not stable", row["stability"] < STABLE),
+            )
+            if fails
+        ]
+        if parts is not None:
+            part, most = parts[:, k], int(parts[:, k].argmax())
+            row |= {
+                "donors": float(1 / np.maximum(np.sum(part**2), 1e-30)),
+                "largest_donor": str(donors[most]),
+                "largest_part": float(part[most]),
+            }
+            if part[most] > max(CARRIED, 2 / len(donors)):
+                wrong.append("one donor's")
+        rows.append(row | {"verdict": ", ".join(wrong) or "sound"})
+    return tuple(rows)
+
+
+def stability(whole: Whole, plan: Plan, basis: NDArray) -> NDArray:
+    """Of every target component the lower cosine to its partner in two fits, each on half of the
+    rows, that go on from the basis where the fit of the choice does."""
+    from scipy.optimize import linear_sum_assignment
+
+    count, lowest = plan.n_components, np.ones(plan.n_components)
+    unit = lambda w: w / np.maximum(np.linalg.norm(w, axis=1, keepdims=True), 1e-30)  # noqa: E731
+    for half in (0, 1):
+        sets = InMemory(whole.half(half), None, None)
+        (found,) = sets.fits(plan, whole.key[None], HALVES)
+        similar = unit(basis[:count]) @ unit(np.asarray(found.blocks["basis"])[:count]).T
+        mine, partner = linear_sum_assignment(-similar)
+        lowest[mine] = np.minimum(lowest[mine], similar[mine, partner])
+    return lowest
+
+
+def told(rows: tuple[dict[str, Any], ...]) -> str:
+    """One sentence about all components."""
+    sound = sum(row["verdict"] == "sound" for row in rows)
+    wrong = [
+        f"component {row['component']} is {row['verdict']}"
+        for row in rows
+        if row["verdict"] != "sound"
+    ]
+    if not wrong:
+        return "every component is sound" if len(rows) > 1 else "the component is sound"
+    return f"{sound} of {len(rows)} components are sound: {'; '.join(wrong)}"
