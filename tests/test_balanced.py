@@ -1,5 +1,7 @@
 """The balanced contrast, the choice by separation, and existence between donors."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -7,9 +9,13 @@ import scipy.sparse as sp
 
 import bcnmf_jax as bj
 from bcnmf_jax.fitting.balanced import contrast
+from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.inference.selection import donors
 from bcnmf_jax.inference.selection._by_separation import Scored, preferred
 from bcnmf_jax.inference.selection._folds import TooFewError, folds
+from bcnmf_jax.inference.selection._verdict import judged, told
+from bcnmf_jax.inference.selection._whole import Whole
+from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.inference.selection.separation import excess, separation
 
 KEY = jax.random.key(0)
@@ -187,13 +193,37 @@ def test_donors_that_cannot_be_exchanged_are_left_to_splits():
         folds(x[:60], y, 2, 0, names[:60], np.arange(90) % 2)
 
 
-def test_a_component_that_one_donor_carries_is_named():
-    names = np.repeat(["a", "b", "c", "d"], 10)
-    codes = np.ones((40, 3))
-    codes[:, 1] = np.where(names == "c", 5.0, 0.1)
-    (said,) = donors.carried(codes, 2, names)
-    assert said.startswith("component 1 is carried by one donor: c has")
-    assert donors.carried(codes[:20], 2, names[:20]) == []
+def test_each_component_is_judged_by_itself(sets):
+    x, y, which = sets
+    names = np.where(which == 1, "c", np.resize(["a", "b", "c", "d"], len(x)))
+    whole = Whole(x, y, bj.Frobenius(), 0)
+    basis = whole.beside(np.concatenate([OWN, WIDE[:1]]).astype("float32"))
+    plan = Plan("balanced", 1.5, 3, len(whole.frozen), bj.Frobenius(), start=basis)
+    rows = judged(whole, plan, basis, names)
+    assert rows[0]["verdict"] == "sound" and rows[0]["donors"] > 3
+    assert rows[1]["verdict"] == "carried by one donor" and rows[1]["largest_donor"] == "c"
+    assert rows[2]["verdict"].startswith("not ") and rows[2]["spill"] > rows[0]["spill"]
+    said = told(rows)
+    assert said.startswith(
+        "1 of 3 components are sound: component 1 is carried by one donor (c has"
+    )
+    assert "donors" not in judged(whole, plan, basis, None)[0]
+    two = judged(whole, plan, basis, np.where(names == "c", "c", "a"))
+    assert "donors" not in two[0] and two[1]["verdict"] == "sound"
+    kept = Selection("no power", ("why",), "balanced", 1.5, 3, 6, (), (), rows)
+    assert Selection.from_dict(json.loads(json.dumps(kept.to_dict()))) == kept
+    earlier = {k: v for k, v in kept.to_dict().items() if k != "components"}
+    assert Selection.from_dict(earlier).components == ()
+
+
+def test_refits_of_a_choice_are_made_as_its_fit_was(sets):
+    x, y, _ = sets
+    model = bj.BCNMF(
+        1, objective="sequential", alpha=0.0, n_background_components=3, max_iter=10, verbose=False
+    ).fit(x, background=y)
+    assert model._plan().together
+    model.selection_ = Selection("no power", (), "sequential", 0, 1, 3, (), (), together=False)
+    assert not model._plan().together
 
 
 def test_one_contrast_is_shared_out_among_backgrounds(sets):

@@ -98,7 +98,7 @@ def automatic(
         loss,
         selection=found,
         start=choice.start,
-        together=choice.together,
+        together=found.together,
     )
 
 

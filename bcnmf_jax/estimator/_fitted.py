@@ -193,7 +193,10 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _plan(self) -> Plan:
         """The plan of the fit, none of it "auto"."""
         counts = int(self.n_components_), int(self.n_background_components_)
-        return Plan(self.objective_, self.alpha_, *counts, self._loss(), self.solver)
+        together = self.selection_ is None or self.selection_.together
+        return Plan(
+            self.objective_, self.alpha_, *counts, self._loss(), self.solver, together=together
+        )
 
     def _basis(self) -> np.ndarray:
         return np.concatenate([self.components_, self.background_components_])

@@ -9,6 +9,7 @@ pairs, with a program of several strengths in those of the target. One row per d
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 
 import pandas as pd
@@ -21,9 +22,11 @@ from experiments.core.formats import Table
 from experiments.core.rows import Job, Row
 from experiments.core.study import Study, digest
 
-CELLS = ((3, False), (4, False), (8, False), (5, True), (8, True))
-"""Donors a side, and whether they are pairs."""
-STRENGTHS, DRAWS = (0.0, 0.1, 0.3), 100
+CELLS = ((3, False), (4, False), (8, False), (3, True), (4, True), (5, True), (8, True))
+"""Donors a side, and whether they are pairs; of three and four pairs splits decide."""
+STRENGTHS = (0.0, 0.1, 0.3)
+DRAWS = {0.0: 300, 0.1: 100, 0.3: 100}
+"""Data sets of each strength."""
 HASH = digest(donors.EXCHANGES, donors.LEVEL, donors.ROWS, donors.COMPONENTS)
 
 
@@ -32,9 +35,15 @@ def asked(count: int, paired: bool, strength: float, seed: int) -> Row:
     d = donor_simulation(seed, donors=(count, count), pairs=paired, strength=strength)
     groups = {"target": d.groups, "background": d.background_groups}
     drawn = donors.drawn((d.target, d.background), groups, seed)
-    assert drawn is not None
-    outcome, reason = donors.exists(drawn, bj.Frobenius(), seed)
-    return {"outcome": outcome, "reason": reason}
+    if drawn is not None:
+        outcome, reason = donors.exists(drawn, bj.Frobenius(), seed)
+        return {"outcome": outcome, "reason": reason}
+    sets = {"target": d.target, "background": d.background}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = bj.select(sets, criterion="gain", objectives=["sequential"], ranks=[1, 2],
+                          groups=groups, random_state=seed)  # fmt: skip
+    return {"outcome": found.outcome, "reason": found.reasons[0]}
 
 
 def jobs() -> list[Job]:
@@ -47,9 +56,10 @@ def jobs() -> list[Job]:
             },
             partial(asked, count, paired, strength, seed),
         )
-        for seed in range(DRAWS)
+        for seed in range(max(DRAWS.values()))
         for count, paired in CELLS
         for strength in STRENGTHS
+        if seed < DRAWS[strength]
     ]  # fmt: skip
 
 

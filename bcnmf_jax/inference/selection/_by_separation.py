@@ -48,14 +48,10 @@ class Choice(NamedTuple):
     start : ndarray (K + B, g), optional
         Target components of the candidate, then the background's; None for objectives that are
         fitted from random starts.
-    together : bool
-        Whether components in turn are refitted together. Donors are the reason not to: what they
-        share comes first, what one of them carries next, and together the two mix.
     """
 
     selection: Selection
     start: NDArray | None = None
-    together: bool = True
 
 
 class Scored(NamedTuple):
@@ -190,9 +186,9 @@ def _taken(
     parts = judged(whole, plan, basis, names)
     selection = Selection(
         outcome, (said, told(parts)), name, row["alpha"], count, shared,
-        _merged([one.row for one in scored], gains), (), parts,
+        _merged([one.row for one in scored], gains), (), parts, together,
     )  # fmt: skip
-    return Choice(selection, start, together)
+    return Choice(selection, start)
 
 
 def preferred(scored: list[Scored]) -> Scored:

@@ -24,6 +24,7 @@ CLEAN = 0.5
 background lacks it."""
 STABLE = 0.8
 """Cosine from which on a component is the same one."""
+ONE_DONOR = "carried by one donor"
 
 
 def judged(
@@ -70,7 +71,7 @@ def judged(
                 "largest_part": float(part[most]),
             }
             if part[most] > max(CARRIED, 2 / len(donors)):
-                wrong.append("one donor's")
+                wrong.append(ONE_DONOR)
         rows.append(row | {"verdict": ", ".join(wrong) or "sound"})
     return tuple(rows)
 
@@ -93,12 +94,17 @@ def stability(whole: Whole, plan: Plan, basis: NDArray) -> NDArray:
 
 def told(rows: tuple[dict[str, Any], ...]) -> str:
     """One sentence about all components."""
-    sound = sum(row["verdict"] == "sound" for row in rows)
     wrong = [
-        f"component {row['component']} is {row['verdict']}"
+        f"component {row['component']} is {row['verdict']}{_donor(row)}"
         for row in rows
         if row["verdict"] != "sound"
     ]
-    if not wrong:
-        return "every component is sound" if len(rows) > 1 else "the component is sound"
-    return f"{sound} of {len(rows)} components are sound: {'; '.join(wrong)}"
+    if wrong:
+        return f"{len(rows) - len(wrong)} of {len(rows)} components are sound: {'; '.join(wrong)}"
+    return "every component is sound" if len(rows) > 1 else "the component is sound"
+
+
+def _donor(row: dict[str, Any]) -> str:
+    if ONE_DONOR not in row["verdict"]:
+        return ""
+    return f" ({row['largest_donor']} has {row['largest_part']:.0%} of its usage)"

@@ -50,8 +50,12 @@ class Selection:
         not enriched), ``spill`` (its mean share in the background relative to that in the target;
         above 0.5 it is not clean), ``stability`` (the lower cosine to its partner in fits of two
         halves of the rows; below 0.8 it is not stable), where donors are known ``donors`` (their
-        effective number), ``largest_donor`` and ``largest_part`` (of the usage; of more than 0.6,
-        or two of three donors, it is one donor's), and the ``verdict``: "sound", or what it is not.
+        effective number), ``largest_donor`` and ``largest_part`` (of the usage; above 0.6, or two
+        of three donors, it is carried by one donor), and the ``verdict``: "sound", or what it is
+        not.
+    together : bool
+        Whether components in turn are refitted together. Donors are the reason not to: what they
+        share comes first, what one of them carries next, and together the two mix.
     """
 
     outcome: str
@@ -63,6 +67,7 @@ class Selection:
     table: tuple[dict[str, Any], ...] = field(repr=False)
     background_table: tuple[dict[str, Any], ...] = field(repr=False)
     components: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    together: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain types, for JSON."""
@@ -78,7 +83,7 @@ class Selection:
         ValueError
             For other keys, or an outcome that is not known.
         """
-        plain = {"components": []} | plain  # which earlier ones lack
+        plain = {"components": [], "together": True} | plain  # which earlier ones lack
         if set(plain) != set(cls.__dataclass_fields__) or plain["outcome"] not in OUTCOMES:
             raise ValueError("not a selection as Selection.to_dict writes it")
         held: dict[str, Any] = plain | {name: tuple(plain[name]) for name in LISTS}
