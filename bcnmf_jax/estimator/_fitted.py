@@ -193,7 +193,8 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _plan(self) -> Plan:
         """The plan of the fit, none of it "auto"."""
         counts = int(self.n_components_), int(self.n_background_components_)
-        together = self.selection_ is None or self.selection_.together
+        choice = getattr(self, "selection_", None)
+        together = choice is None or choice.together
         return Plan(
             self.objective_, self.alpha_, *counts, self._loss(), self.solver, together=together
         )
