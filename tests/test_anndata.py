@@ -10,10 +10,11 @@ from scipy.stats import fisher_exact
 
 import bcnmf_jax as bj
 from bcnmf_jax.inference.selection import OUTCOMES
+from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.tl import _rows as tl_rows
 from bcnmf_jax.tl._gene_sets import excess
 from bcnmf_jax.tl._rows import Chosen
-from bcnmf_jax.tl.stored import Stored, frame
+from bcnmf_jax.tl.stored import Stored, frame, read_choice, stored_choice
 from tests.cells import ASKED, FAST, simulated
 
 ad = pytest.importorskip("anndata")
@@ -283,6 +284,19 @@ def test_alpha_path(fitted):
         bj.tl.alpha_path(adata, [])
     with pytest.raises(ValueError, match="alpha"):
         bj.tl.alpha_path(adata, [-1.0])
+
+
+def test_a_choice_is_written_and_read(tmp_path):
+    rows = ({"component": 0, "spill": 0.1, "verdict": "sound"},)
+    kept = Selection(
+        "no power", ("why", "how"), "sequential", 0.0, 1, 3, ({"score": None},), (), rows, False
+    )
+    adata = ad.AnnData(np.ones((2, 2), "float32"), uns={"choice": stored_choice(kept)})
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    held = ad.read_h5ad(tmp_path / "a.h5ad").uns["choice"]
+    assert held["components"]["verdict"].tolist() == ["sound"]
+    read = read_choice(held)
+    assert (read.outcome, read.reasons, read.together) == (kept.outcome, kept.reasons, False)
 
 
 def test_enrichment_by_donor(fitted, tmp_path):

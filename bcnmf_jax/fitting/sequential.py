@@ -111,6 +111,7 @@ def paying(objective: BackgroundFirst, data: Data) -> Data:
     """The data that have a say in the target components: without a contrast the target alone, since
     the background's codes move nothing. A contrast that is traced may be any."""
     alpha = objective.alpha
+    objective.terms(data)  # which refuses what does not suit the backgrounds
     if traced(alpha) or np.any(np.asarray(alpha)):
         return data
     return {name: rows for name, rows in data.items() if name != "background"}

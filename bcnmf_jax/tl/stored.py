@@ -11,6 +11,7 @@ import numpy as np
 from bcnmf_jax.estimator.model_files import LOSSES, loss_parts
 from bcnmf_jax.estimator.objects import from_text, is_object, to_text
 from bcnmf_jax.extras import require, versions
+from bcnmf_jax.inference.selection.selection import Selection
 from bcnmf_jax.tl.cells import ROLES, listed
 
 if TYPE_CHECKING:
@@ -108,6 +109,13 @@ def frame(rows: Any) -> Any:
     return found.apply(lambda column: column.astype(float) if column.isna().all() else column)
 
 
+def stored_choice(selection: Selection) -> dict[str, Any]:
+    """A choice as h5ad files hold it."""
+    rest = selection.to_dict()
+    tables = {k: frame(rest.pop(k)) for k in ("table", "background_table", "components")}
+    return storable(rest) | tables
+
+
 def write(
     adata: AnnData,
     key: str,
@@ -127,9 +135,7 @@ def write(
     }
     found = storable(stored) | {"restarts": pandas.DataFrame(model.restarts_)}
     if (selection := getattr(model, "selection_", None)) is not None:
-        rest = selection.to_dict()
-        tables = {k: frame(rest.pop(k)) for k in ("table", "background_table")}
-        found["selection"] = storable(rest) | tables
+        found["selection"] = stored_choice(selection)
     own(adata)
     count = len(model.components_)
     for end in ("", *SUFFIXES):
@@ -204,7 +210,18 @@ class Stored:
             setattr(model, f"{name}_", getattr(model, name))
         model.result_ = self.tables["result"]
         model.diagnostics_ = dict(self.tables["diagnostics"])
+        if (chosen := self.tables.get("selection")) is not None:
+            model.selection_ = read_choice(chosen)
         return model
+
+
+def read_choice(held: dict[str, Any]) -> Selection:
+    """A choice without its tables."""
+    names = ("outcome", "objective", "alpha", "n_components", "n_background_components")
+    said = {name: np.asarray(held[name]).item() for name in names}
+    empty: dict[str, Any] = {"table": (), "background_table": ()}
+    together = bool(held.get("together", True))  # which earlier ones lack
+    return Selection(**said, **empty, reasons=tuple(map(str, held["reasons"])), together=together)
 
 
 def check_programs(stored: Stored, programs: Sequence[str] | None) -> list[str]:

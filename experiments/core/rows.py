@@ -178,6 +178,8 @@ def recorded(
 
     hashes = {about["config_hash"] for about, _ in jobs} | past
     with Results(path, hashes, about_what) as results:
+        if not any(about["config_hash"].startswith(only) for about, _ in jobs):
+            raise ResultsError(f"no job's config_hash begins with {only!r}")
         todo = [(plain(about), work) for about, work in jobs]
         if len({about_what(about) for about, _ in todo}) < len(todo):
             raise ResultsError(f"{path}: two jobs have the same first fields")

@@ -165,6 +165,7 @@ def calibration_table(rows: list[dict[str, Any]]) -> Table:
     counts = Counter(row["config_hash"] for row in rows)
     enough = all(counts[scenario.hash()] >= LEAST for scenario in SCENARIOS)
     rows = [row for row in rows if (row["config_hash"] in PAST) != enough] or rows
+    exchanges = 59 if all(row["config_hash"] in PAST for row in rows) else PERMUTATIONS
     for key in dict.fromkeys(row["config_hash"] for row in rows):
         mine = [row for row in rows if row["config_hash"] == key]
         told, found = mine[0]["scenario"], rejections(mine)
@@ -188,7 +189,7 @@ def calibration_table(rows: list[dict[str, Any]]) -> Table:
         "p (per component) and q (Benjamini-Hochberg over the components of a model); the t tests, "
         "one-sided, are of the target components' own codes, which were fitted to differ. Strength "
         "is that of the target program, 25 cells a donor, 150 genes. Seconds are those of the test "
-        f"with {PERMUTATIONS if enough else 59} exchanges."
+        f"with {exchanges} exchanges."
     )
     frame = pd.DataFrame(records)
     return Table(

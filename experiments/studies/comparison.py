@@ -325,9 +325,10 @@ def comparison_table(rows: list[dict[str, Any]]) -> Table:
         ]  # fmt: skip
         body.append(cells)
         records.append(record)
+    entries = max((len(row["entries"]) for row in rows), default=1)
     caption = (
         'What "auto" chooses and scores beside the best of all other entries, picked with the '
-        f"labels in view ({len(rows[0]['entries']) - 1} entries, medians over draws). AUC: of the "
+        f"labels in view ({entries - 1} entries, medians over draws). AUC: of the "
         "best component, or of the summed share of the target components; of ten digits the mean "
         "of one against the rest. ARI: k-means on the primary readout, or on the summed share. *In "
         "italics* where it falls short by more than .03 (AUC) or .05 (ARI). *seen*: labels were "
@@ -339,4 +340,6 @@ def comparison_table(rows: list[dict[str, Any]]) -> Table:
     return Table("comparison", 'What "auto" reaches', caption, header, body, pd.DataFrame(records))
 
 
-STUDY = Study("comparison", jobs, comparison_table)
+PAST = frozenset(f"auto-{digest(version)}" for version in range(1, separation.VERSION))
+"""Rows of earlier rules."""
+STUDY = Study("comparison", jobs, comparison_table, PAST)

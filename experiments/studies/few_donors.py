@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 import bcnmf_jax as bj
-from bcnmf_jax.inference.selection import donors
+from bcnmf_jax.inference.selection import donors, rule, separation
 from experiments.core.donors import donor_simulation
 from experiments.core.formats import Table
 from experiments.core.rows import Job, Row
@@ -27,6 +27,7 @@ CELLS = ((3, False), (4, False), (8, False), (3, True), (4, True), (5, True), (8
 STRENGTHS = (0.0, 0.1, 0.3)
 DRAWS = {0.0: 300, 0.1: 100, 0.3: 100}
 """Data sets of each strength."""
+SPLITS = digest("splits", rule.VERSION, separation.VERSION)
 HASH = digest(donors.EXCHANGES, donors.LEVEL, donors.ROWS, donors.COMPONENTS)
 
 
@@ -41,8 +42,7 @@ def asked(count: int, paired: bool, strength: float, seed: int) -> Row:
     sets = {"target": d.target, "background": d.background}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = bj.select(sets, criterion="gain", objectives=["sequential"], ranks=[1, 2],
-                          groups=groups, random_state=seed)  # fmt: skip
+        found = bj.select(sets, objectives=["sequential"], groups=groups, random_state=seed)
     return {"outcome": found.outcome, "reason": found.reasons[0]}
 
 
@@ -51,8 +51,8 @@ def jobs() -> list[Job]:
     return [
         (
             {
-                "config_hash": HASH, "donors": count, "paired": paired, "strength": strength,
-                "seed": seed,
+                "config_hash": SPLITS if paired and count < 5 else HASH,
+                "donors": count, "paired": paired, "strength": strength, "seed": seed,
             },
             partial(asked, count, paired, strength, seed),
         )

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.fitting.codes import solve_codes
+from bcnmf_jax.inference.selection._folds import units
 from bcnmf_jax.inference.selection.candidates import (
     SETTLED,
     components,
@@ -69,11 +70,15 @@ class Whole:
         return np.asarray(names).astype(str)[self._taken]
 
     def half(self, which: int) -> dict[str, Rows]:
-        """Every second row of both sets, each twice: as many rows as there are, so that fits of
-        halves and of the whole are one program."""
-        sets = {"target": self.target, "background": self.background}
-        taken = {n: np.resize(np.arange(which, len(r.x), 2), len(r.x)) for n, r in sets.items()}
-        return {name: Rows(rows.x[taken[name]]) for name, rows in sets.items()}
+        """A random half of the rows of both sets, duplicates in one of them; its rows again until
+        they are as many as all, so that fits of halves and of the whole are one program."""
+        sets, found = {"target": self.target, "background": self.background}, {}
+        for name, rows in sets.items():
+            unit = np.unique(units(np.asarray(rows.x), None, name), return_inverse=True)[1]
+            side = np.random.default_rng(0).permutation(unit.max() + 1)[unit] % 2
+            mine = np.flatnonzero(side == which)
+            found[name] = Rows(rows.x[np.resize(mine if len(mine) else side * 0, len(side))])
+        return found
 
     def beside(self, own: Float[Array, "K g"]) -> NDArray:
         """Target components, then the background's."""
