@@ -303,7 +303,8 @@ def comparison_table(rows: list[dict[str, Any]]) -> Table:
     rows = merged(rows)
     for row in rows:
         args = {k: v for k, v in row["data_args"].items() if k != "seed"}
-        name = data_name(row | {"data_args": args})
+        family = args.get("family")
+        name = f"simulated: {family}" if family else data_name(row | {"data_args": args})
         groups.setdefault((row["unseen"], name), []).append(row)
     body, records = [], []
     for (unseen, name), group in sorted(groups.items(), key=lambda one: one[0][0]):
