@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from bcnmf_jax.model.blocks import canonical, with_frozen
-from bcnmf_jax.model.losses import AbstractQuadraticLoss
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
 from bcnmf_jax.solvers.default import default_solver
 from bcnmf_jax.solvers.hals import HALS, descend
@@ -50,7 +49,5 @@ def one_row_solver(objective: AbstractObjective, data: Data) -> AbstractSolver:
     """The solver of one component beside frozen ones: `OneRow` where it can be, else that of any
     fit."""
     found = default_solver(objective, data)
-    terms = objective.terms(data)
-    alone = len(terms) == 1 and set(data) == {"target"} and terms[0].rows.weights is None
-    squared = isinstance(terms[0].loss, AbstractQuadraticLoss)
-    return OneRow() if isinstance(found, HALS) and alone and squared else found
+    alone = set(data) == {"target"} and data["target"].weights is None
+    return OneRow() if isinstance(found, HALS) and alone else found
