@@ -36,6 +36,8 @@ from bcnmf_jax.solvers.solver import AbstractSolver
 SETTLED = Stop(tol=1e-4, max_steps=100)
 BEGUN = Stop(tol=1e-3, max_steps=30)
 """Of the codes whose residual is taken."""
+STARTS = 2
+"""Singular vectors of the residual that a component starts from."""
 TRIED = Stop(tol=0.0, max_steps=10)
 """For each start, before the best goes on."""
 
@@ -218,7 +220,7 @@ def fit_sequential(
     *,
     solver: AbstractSolver | None = None,
     stop: Stop | None = None,
-    starts: int = 2,
+    starts: int = STARTS,
     refit: bool = True,
     weights: dict | None = None,
     mask: dict | None = None,

@@ -124,8 +124,7 @@ def enrichment(
         places, exact = arrangements(*drawn.counts, pairs, n_permutations, rng)
         answers, count = [], len(places) - 1
         refits = Refits(model._plan(), drawn.samples, _stop(model), random_state)
-        for i, at in enumerate(places):
-            found = refits.answer(at, pairs)
+        for i, found in enumerate(refits.answers(places, pairs)):
             # Bases are needed of the observed arrangement alone, and are large.
             answers.append(found._replace(bases=found.bases[:0]) if answers else found)
             on_progress((i + 1) / len(places))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,11 +14,11 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.data.rows import Rows
-from bcnmf_jax.fitting.fixed_basis import transform
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference._arrangements import Arrangement
-from bcnmf_jax.inference.restarts import InMemory
+from bcnmf_jax.inference._refit import Places, refitted
+from bcnmf_jax.model.scale import scaled
 
 TINY = 1e-3
 """A usage below this share of the other counts as this share: ratios stay finite."""
@@ -89,47 +91,54 @@ class Refits:
 
     def __init__(self, plan: Plan, samples: Samples, stop: Stop, random_state: int):
         self.plan, self.stop, self.thinned = plan, stop, samples.thinned
-        self.key = jax.random.key(random_state)[None]
+        self.key = jax.random.key(random_state)
         one, other = samples.halves
         self.count, self.each = one.shape[:2]
-        first = _prepared(one)
-        self.halves = first, first if other is one else _prepared(other)
+        both = {"target": _prepared(one), "background": _prepared(other)}
+        both, _ = scaled(plan.build(), both)
+        self.halves = both["target"], both["target"] if other is one else both["background"]
 
-    def answer(self, at: Arrangement, paired: bool) -> Answer:
-        """Fit the arrangement twice, on half of its samples (or of their counts) each, and read
-        from each fit the usage in the other half."""
-        usage, bases = None, []
-        for fold in (0, 1):
-            seen, unseen = zip(*(_parts(side, fold, self.thinned) for side in at), strict=True)
-            basis = self.fitted(fold, *seen)
-            rest = np.concatenate(unseen)
-            own = self.read(1 - fold, rest, basis)
-            if bases:
-                order = partners(cosines(bases[0], basis), self.plan.n_components)
-                basis, own = basis[order], own[:, order]
-            usage = np.zeros((self.count, len(basis))) if usage is None else usage
-            usage[rest] += own
-            bases.append(basis)
-        assert usage is not None
-        return Answer(*compare(usage, at, paired), np.stack(bases))
+    def answers(self, places: list[Arrangement], paired: bool) -> Iterator[Answer]:
+        """Answer of each arrangement: it is fitted twice, on half of its samples (or of their
+        counts) each, and from each fit usage is read in the other half."""
+        folds = [self._fold(fold, places) for fold in (0, 1)]
+        for at, one, other in zip(places, *folds, strict=True):
+            order = partners(cosines(one[1], other[1]), self.plan.n_components)
+            usage = np.zeros((self.count, len(order)))
+            usage[one[0]] += one[2]
+            usage[other[0]] += other[2][:, order]
+            yield Answer(*compare(usage, at, paired), np.stack([one[1], other[1][order]]))
 
-    def fitted(self, half: int, target: NDArray, background: NDArray) -> NDArray:
-        """The basis that samples of one half give, target components first."""
-        places = {"target": target, "background": background}
-        data = {name: self._rows(half, at) for name, at in places.items()}
-        (found,) = InMemory(data, None, None).fits(self.plan, self.key, self.stop)
-        return np.asarray(found.blocks["basis"])
+    def _fold(
+        self, fold: int, places: list[Arrangement]
+    ) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
+        """Samples that are read, basis, and mean usage of those samples (samples, components)."""
+        parts = [[_parts(side, fold, self.thinned) for side in at] for at in places]
+        seen = [np.stack([own[side][0] for own in parts]) for side in (0, 1)]
+        rest = np.stack([np.concatenate([side[1] for side in own]) for own in parts])
+        rows = Places(*(self._rows(at) for at in (*seen, rest)))
+        found = refitted(
+            self.plan, self.halves[fold], self.halves[1 - fold], rows, self.key, self.stop, READ,
+            _Usage(self.each),
+        )  # fmt: skip
+        for at, (basis, usage) in zip(rest, found, strict=True):
+            yield at, basis, usage
 
-    def read(self, half: int, at: NDArray, basis: NDArray) -> NDArray:
-        """Mean usage of samples of one half under a basis, (samples, components)."""
-        data = {"target": self._rows(half, at)}
-        codes = transform(self.plan.reading, {"basis": basis}, data, stop=READ)
-        usage = shares(np.asarray(codes), np.asarray(_totals(data["target"])))
-        return usage.reshape(len(at), self.each, -1).mean(1)
+    def _rows(self, at: NDArray) -> NDArray:
+        """Numbers of the rows of samples, (arrangements, rows)."""
+        index = at[..., None] * self.each + np.arange(self.each)
+        return index.reshape(len(at), -1)
 
-    def _rows(self, half: int, at: NDArray) -> Rows:
-        index = np.asarray(at)[:, None] * self.each + np.arange(self.each)
-        return _take(self.halves[half], index.ravel())
+
+class _Usage(eqx.Module):
+    """Mean share of its row's total that each component has, of ``each`` rows of a sample."""
+
+    each: int
+
+    def __call__(self, codes: Array, rows: Rows) -> Array:
+        total = _totals(rows)
+        usage = codes / jnp.where(total > 0, total, 1)[:, None]
+        return usage.reshape(-1, self.each, codes.shape[1]).mean(1)
 
 
 def _prepared(samples: NDArray) -> Rows:
@@ -140,12 +149,6 @@ def _prepared(samples: NDArray) -> Rows:
     return prepare({"target": flat}, mask=mask)["target"]
 
 
-@jax.jit
-def _take(rows: Rows, index: Array) -> Rows:
-    return jax.tree.map(lambda a: a[index], rows)
-
-
-@jax.jit
 def _totals(rows: Rows) -> Array:
     """Sum of every row, as large as if nothing were missing."""
     seen = rows.x.shape[1] if rows.weights is None else jnp.maximum(rows.weights.sum(1), 1)

@@ -1,0 +1,177 @@
+"""Fits of a plan to many choices of rows, side by side in one program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+from numpy.typing import NDArray
+
+from bcnmf_jax.data.chunks import BYTES
+from bcnmf_jax.data.rows import Rows
+from bcnmf_jax.fitting.balanced import balanced, from_components
+from bcnmf_jax.fitting.codes import solve_codes
+from bcnmf_jax.fitting.loop import run
+from bcnmf_jax.fitting.many import default_size
+from bcnmf_jax.fitting.plan import Plan
+from bcnmf_jax.fitting.sequential import SETTLED, STARTS, in_turn, paying
+from bcnmf_jax.fitting.start import frozen_rows, settled, start
+from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.model.objective import AbstractObjective, Data
+from bcnmf_jax.objectives import BackgroundFirst
+from bcnmf_jax.solvers.default import default_solver
+
+SHARE = 8
+"""Data of fits side by side, in units of `BYTES`."""
+
+
+class Recipe(NamedTuple):
+    """What a plan does to prepared data, as a program takes it.
+
+    Attributes
+    ----------
+    kind : str
+        Objective by name, or that of a class.
+    objective : AbstractObjective
+    solver : AbstractSolver, optional
+    rank, background_rank : int
+    start : array (K + B, g), optional
+    together : bool
+    names : tuple of str
+        Data sets that have a say in the components of "sequential".
+    """
+
+    kind: str
+    objective: AbstractObjective
+    solver: Any
+    rank: int
+    background_rank: int
+    start: Any
+    together: bool
+    names: tuple[str, ...]
+
+
+def recipe(plan: Plan, data: Data) -> Recipe:
+    """Recipe of a plan for data of this structure."""
+    made: Any = plan.build()
+    kind = plan.objective if isinstance(plan.objective, str) else type(made).__name__
+    names = tuple(paying(made, data)) if kind == "sequential" else tuple(data)
+    return Recipe(
+        kind, made, plan.solver, plan.n_components, plan.n_background_components,
+        None if plan.start is None else jnp.asarray(plan.start), plan.together, names,
+    )  # fmt: skip
+
+
+def fitted_basis(
+    how: Recipe, data: Data, key: Key[Array, ""], stop: Stop, looks: int
+) -> Float[Array, "K g"]:
+    """Basis of one fit of prepared data, target components first; to be jitted and vmapped."""
+    if how.kind == "balanced":
+        return _balanced(how, data, key, stop, looks)
+    if how.kind == "sequential":
+        return _sequential(how, data, key, stop, looks)
+    made, rank = how.objective, how.rank
+    solver = default_solver(made, data) if how.solver is None else how.solver
+    begun = settled(made, data, start(made, data, rank, key, "random"))
+    return run(made, data, begun, solver, stop, looks).blocks["basis"]
+
+
+def _balanced(how, data, key, stop, looks) -> Array:
+    """That of `fit_balanced`, or of a fit that goes on from target components."""
+    made: Any = how.objective
+    if how.start is None:
+        reading = BackgroundFirst(background_rank=how.background_rank, alpha=0.0, loss=made.loss)
+        frozen = frozen_rows(reading, data, key)
+    else:
+        frozen = how.start[how.rank :]
+    made, data = balanced(made, data, frozen)
+    if how.start is None:
+        begun = settled(made, data, start(made, data, how.rank, key, "random"))
+    else:
+        begun = from_components(made, data, how.start[: how.rank], key)
+    solver = default_solver(made, data) if how.solver is None else how.solver
+    found = run(made, data, begun, solver, stop, looks)
+    return jnp.concatenate([found.blocks["basis"][: how.rank], frozen])
+
+
+def _sequential(how, data, key, stop, looks) -> Array:
+    """That of `fit_sequential`, or of the refit of components that are given."""
+    made: Any = how.objective
+    moving, basis = {name: data[name] for name in how.names}, how.start
+    if basis is None:
+        frozen = frozen_rows(made, data, key)
+        found = in_turn(made, moving, frozen, how.rank, key, how.solver, stop, STARTS, looks)
+        basis = jnp.concatenate([found, frozen])
+    if not how.together:
+        return basis
+    solver = default_solver(made, moving) if how.solver is None else how.solver
+    begun = solve_codes(made, moving, basis, SETTLED)
+    return run(made, moving, begun, solver, stop, looks).blocks["basis"]
+
+
+class Places(NamedTuple):
+    """Rows of one fit after the other, by number: those that are fitted as target and as
+    background, and those whose codes are read.
+
+    Attributes
+    ----------
+    target, background, read : ndarray (fits, ...)
+    """
+
+    target: Int[NDArray, "fits n"]
+    background: Int[NDArray, "fits m"]
+    read: Int[NDArray, "fits r"]
+
+
+def refitted(
+    plan: Plan, seen: Rows, unseen: Rows, places: Places, key: Key[Array, ""], stop: Stop,
+    read: Stop, keep: Callable[[Array, Rows], Array],
+) -> Iterator[tuple[NDArray, NDArray]]:  # fmt: skip
+    """Basis of every fit, and what is kept of the codes of the rows that are read under it.
+
+    Parameters
+    ----------
+    seen, unseen : Rows
+        Prepared rows that are fitted, and that are read.
+    stop, read : Stop
+        Of the fits, and of the codes that are read.
+    keep : callable
+        Takes codes (r, K) and their rows; a function of a module, or a module of equinox.
+    """
+    first = {
+        "target": _rows(seen, places.target[0]), "background": _rows(seen, places.background[0])
+    }  # fmt: skip
+    how, reading = recipe(plan, first), plan.reading
+    width = how.rank + how.objective.extra
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(first))
+    size = max(1, min(default_size(how.objective, first, width), SHARE * BYTES // size))
+    size = -(-len(places.target) // -(-len(places.target) // size))
+    for begin in range(0, len(places.target), size):
+        # The last fits are filled up with the first, so that all are one program.
+        index = np.arange(begin, begin + size) % len(places.target)
+        mine = Places(*(place[index] for place in places))
+        found = _refitted(how, reading, seen, unseen, mine, key, stop, stop.looks, read, keep)
+        left = min(size, len(places.target) - begin)
+        yield from zip(*(np.asarray(part)[:left] for part in found), strict=True)
+
+
+@eqx.filter_jit
+def _refitted(how, reading, seen, unseen, places, key, stop, looks, read, keep) -> Any:
+    def one(place: Places) -> tuple[Array, Array]:
+        data = {"target": _rows(seen, place.target), "background": _rows(seen, place.background)}
+        basis = fitted_basis(how, data, key, stop, looks)
+        rows = _rows(unseen, place.read)
+        codes = solve_codes(reading, {"target": rows}, basis, read)["target"]
+        return basis, keep(codes, rows)
+
+    return jax.vmap(one)(places)
+
+
+def _rows(rows: Rows, at: Any) -> Rows:
+    """Rows by number."""
+    return jax.tree.map(lambda a: a[at], rows)
