@@ -140,10 +140,12 @@ def row(score, count, name="balanced"):
     return Scored(told, np.zeros(0), np.zeros(0))
 
 
-def test_of_candidates_near_the_best_the_fewest_components_stay():
-    taken = lambda *rows: preferred(list(rows)).row  # noqa: E731
+def test_of_candidates_near_the_best_the_fewest_components_stay_and_the_first_objective():
+    taken = lambda *rows: preferred(list(rows), ["balanced", "sequential"]).row  # noqa: E731
     assert taken(row(0.80, 1), row(0.90, 2), row(0.92, 3))["n_components"] == 2
-    assert taken(row(0.88, 2), row(0.90, 2, "sequential"))["objective"] == "sequential"
+    assert taken(row(0.88, 2), row(0.90, 2, "sequential"))["objective"] == "balanced"
+    assert taken(row(0.85, 2), row(0.90, 2, "sequential"))["objective"] == "sequential"
+    assert taken(row(0.88, 2, "sequential"), row(0.90, 3))["objective"] == "sequential"
     assert taken(row(0.0, 3), row(0.0, 1))["n_components"] == 1
 
 

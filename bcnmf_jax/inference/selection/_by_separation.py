@@ -33,7 +33,8 @@ IN_TURN = ("sequential", 0.0)
 READ_SPLITS = 3
 """Splits whose components are read on all rows; of their scores the middle one counts."""
 NEAR = 0.05
-"""Share of the highest score that fewer components may lack."""
+"""Share of the highest score that fewer components, or an objective that stands before others, may
+lack."""
 STARTED = ("balanced", "sequential")
 """Objectives whose fit goes on from the basis of the candidate."""
 SCORED = ("score", "silhouette", "clusters", "specificity", "excess")
@@ -158,7 +159,7 @@ def _taken(
     made: Objectives, groups: dict, few: ValueError | None, random_state: int,
 ) -> Choice:  # fmt: skip
     """The candidate by separation, or by degree, and what is said of it."""
-    best = preferred(scored)
+    best = preferred(scored, list(made))
     row, basis, together = best.row, best.basis, True
     row["excess"] = excess(best.codes, row["n_components"], row["clusters"], random_state)
     outcome, gains = ("no power", None) if held is None else (held.outcome, held.gains)
@@ -191,15 +192,16 @@ def _taken(
     return Choice(selection, start)
 
 
-def preferred(scored: list[Scored]) -> Scored:
+def preferred(scored: list[Scored], order: Sequence[str]) -> Scored:
     """The candidate that the rule takes: of those near the highest score the ones of fewest
-    components, and of these the highest."""
+    components, of these the ones of the objective that stands first in ``order``, and of these the
+    highest. Scores as near as that do not tell a charged contrast, in which a batch costs, from
+    components that may describe one."""
     near = (1 - NEAR) * max(one.row["score"] for one in scored)
     left = [one for one in scored if one.row["score"] >= near]
-    fewest = min(one.row["n_components"] for one in left)
-    return max(
-        (one for one in left if one.row["n_components"] == fewest), key=lambda one: one.row["score"]
-    )
+    rank = lambda one: (one.row["n_components"], order.index(one.row["objective"]))  # noqa: E731
+    first = min(map(rank, left))
+    return max((one for one in left if rank(one) == first), key=lambda one: one.row["score"])
 
 
 def _described(row: dict[str, Any]) -> str:
