@@ -25,8 +25,8 @@ from experiments.core.study import Study, digest
 CELLS = ((3, False), (4, False), (8, False), (3, True), (4, True), (5, True), (8, True))
 """Donors a side, and whether they are pairs; of three and four pairs splits decide."""
 STRENGTHS = (0.0, 0.1, 0.3)
-DRAWS = {0.0: 300, 0.1: 100, 0.3: 100}
-"""Data sets of each strength."""
+DRAWS, BY_SPLITS = {0.0: 300, 0.1: 100, 0.3: 100}, 100
+"""Data sets of each strength, and most of them where splits decide."""
 SPLITS = digest("splits", rule.VERSION, separation.VERSION)
 HASH = digest(donors.EXCHANGES, donors.LEVEL, donors.ROWS, donors.COMPONENTS)
 
@@ -59,7 +59,7 @@ def jobs() -> list[Job]:
         for seed in range(max(DRAWS.values()))
         for count, paired in CELLS
         for strength in STRENGTHS
-        if seed < DRAWS[strength]
+        if seed < (min(DRAWS[strength], BY_SPLITS) if paired and count < 5 else DRAWS[strength])
     ]  # fmt: skip
 
 
