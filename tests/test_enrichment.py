@@ -11,8 +11,9 @@ from scipy.stats import ttest_ind, ttest_rel
 import bcnmf_jax as bj
 from bcnmf_jax.datasets import log_normalise
 from bcnmf_jax.inference._arrangements import Arrangement, arrangements, obstacle
+from bcnmf_jax.inference._matching import partners
 from bcnmf_jax.inference.enrichment_test._enrich import as_observed
-from bcnmf_jax.inference.enrichment_test._refits import Answer, compare, log2_ratio, partners
+from bcnmf_jax.inference.enrichment_test._refits import Answer, compare, log2_ratio
 from bcnmf_jax.inference.enrichment_test._samples import by_cell, by_group
 from experiments.core.donors import donor_simulation
 

@@ -199,7 +199,6 @@ def fetch(url: str, sha256: str, name: str, folder: str | os.PathLike[str] | Non
     if len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef"):
         raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
     pooch = require("pooch", "experiments")
-    require("tqdm", "experiments")
     requests = require("requests", "experiments")
     try:
         path = pooch.retrieve(

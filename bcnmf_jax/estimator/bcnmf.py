@@ -20,6 +20,7 @@ from bcnmf_jax.estimator.parameters import BESIDE, check_parameters, planned
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.inference.progress import Progress
 from bcnmf_jax.inference.restarts import Restart, best, ordered
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective
@@ -77,9 +78,9 @@ class BCNMF(FittedModel):
     tol, max_iter : float, int
         As ``tol`` and ``max_steps`` of `Stop`.
     verbose : bool, int or None
-        Say on standard error what is fitted, how passes over sparse data go and how every restart
-        ended. None says one line where something was chosen: what. Not on standard output, which
-        belongs to results, and without a logger to set up.
+        True says on standard error what is fitted and how every restart ended; None shows progress
+        after two seconds (a bar on a terminal and in a notebook, or lines), and says in one line
+        what was chosen; False says nothing. Standard output belongs to results.
 
     Attributes
     ----------
@@ -202,10 +203,12 @@ class BCNMF(FittedModel):
             For parameters out of range, for data that `prepare` refuses, for frames whose columns
             differ, and for weights or groups of another length.
         """
-        fit_watched(
-            self, X, y, background, sample_weight, groups, background_groups,
-            Callbacks(self._say, self._share if self.verbose else None),
-        )  # fmt: skip
+        with Progress("BCNMF", shown=self.verbose is None) as bar:
+            told = self._share if self.verbose else bar if self.verbose is None else None
+            fit_watched(
+                self, X, y, background, sample_weight, groups, background_groups,
+                Callbacks(self._say, told),
+            )  # fmt: skip
         self._warn()
         return self
 
@@ -269,15 +272,9 @@ class BCNMF(FittedModel):
 
 
 def fit_watched(
-    model: BCNMF,
-    X: Any,
-    y: Any,
-    background: Any,
-    sample_weight: Any,
-    groups: Any,
-    background_groups: Any,
-    callbacks: Callbacks,
-) -> None:
+    model: BCNMF, X: Any, y: Any, background: Any, sample_weight: Any, groups: Any,
+    background_groups: Any, callbacks: Callbacks,
+) -> None:  # fmt: skip
     """`BCNMF.fit` with callbacks."""
     check_parameters(model)
     given = read_fit(model, X, y, background, sample_weight, groups, background_groups)

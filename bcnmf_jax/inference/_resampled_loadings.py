@@ -20,7 +20,9 @@ from bcnmf_jax.fitting.codes import KEPT, SETTLED, solve_codes, start_all_codes
 from bcnmf_jax.fitting.many import AbstractBatch, OnProgress, default_size, run_many
 from bcnmf_jax.fitting.result import Fit, result_name
 from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.inference._matching import cosines, matched
 from bcnmf_jax.inference._resampling import how_often, weighed
+from bcnmf_jax.inference.progress import heard
 from bcnmf_jax.model.blocks import is_frozen
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, require_target
 from bcnmf_jax.model.scale import scaled
@@ -70,6 +72,7 @@ def bootstrap(
     weights: dict | None = None,
     mask: dict | None = None,
     on_progress: OnProgress | None = None,
+    verbose: bool | None = None,
 ) -> Bootstrap:
     """Intervals of loadings by resampling samples, or donors, with replacement.
 
@@ -101,6 +104,9 @@ def bootstrap(
         As in `fit`; the drawn weights multiply them.
     on_progress : callable, optional
         As in `sweep`.
+    verbose : bool, optional
+        False shows no progress; else what takes more than two seconds does, where nothing else
+        listens.
 
     Returns
     -------
@@ -128,10 +134,11 @@ def bootstrap(
     solver = default_solver(objective, weighed(rows, counts, 0)) if solver is None else solver
     width = jax.tree.leaves(basis)[0].shape[0]
     batch = Resamples(objective, rows, counts, _near(objective, rows, basis))
-    found, results = run_many(
-        batch, n_resamples, solver, stop, size=default_size(objective, rows, width),
-        keep=_basis_and_result, on_progress=on_progress,
-    )  # fmt: skip
+    with heard("bootstrap", on_progress, verbose) as tell:
+        found, results = run_many(
+            batch, n_resamples, solver, stop, size=default_size(objective, rows, width),
+            keep=_basis_and_result, on_progress=tell,
+        )  # fmt: skip
     results = np.asarray(result_name(results))
     usable = ~np.isin(results, ("collapsed", "nonfinite"))
     if usable.sum() < FEWEST:
@@ -207,13 +214,7 @@ def _unit_sums(basis: PyTree) -> PyTree:
 
 def _matched(loadings: PyTree, found: PyTree) -> tuple[NDArray, NDArray]:
     """For every resample, the partner of each component (Hungarian matching) and their cosine."""
-    from scipy.optimize import linear_sum_assignment
-
-    def unit(basis):
-        wide = np.concatenate(jax.tree.leaves(basis), axis=-1)
-        length = np.linalg.norm(wide, axis=-1, keepdims=True)
-        return wide / np.where(length > 0, length, 1)
-
-    cosines = np.nan_to_num(unit(loadings) @ np.swapaxes(unit(found), -1, -2))
-    partner = np.stack([linear_sum_assignment(-c)[1] for c in cosines])
-    return partner, np.take_along_axis(cosines, partner[:, :, None], axis=2)[:, :, 0]
+    wide = lambda basis: np.concatenate(jax.tree.leaves(basis), axis=-1)  # noqa: E731
+    similar = cosines(wide(loadings), wide(found))
+    partner = np.stack([matched(c) for c in similar])
+    return partner, np.take_along_axis(similar, partner[:, :, None], axis=2)[:, :, 0]

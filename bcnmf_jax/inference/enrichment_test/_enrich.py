@@ -12,16 +12,16 @@ from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.two_sets import annotation, check_matrices, dense_rows
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference._arrangements import arrangements
+from bcnmf_jax.inference._matching import cosines, partners
 from bcnmf_jax.inference.enrichment_test._refits import (
     Answer,
     Refits,
-    cosines,
     log2_ratio,
-    partners,
     used,
 )
 from bcnmf_jax.inference.enrichment_test._samples import by_cell, by_group
 from bcnmf_jax.inference.enrichment_test._table import Enrichment
+from bcnmf_jax.inference.progress import heard
 
 LEVELS = ("group", "cell")
 REFIT = (1e-3, 100)
@@ -51,6 +51,7 @@ def enrichment(
     rows_per_group: int = 100,
     random_state: int = 0,
     on_progress: Callable[[float], None] | None = None,
+    verbose: bool | None = None,
 ) -> Enrichment:
     """Test every component of a model for more usage in the target than in the background.
 
@@ -90,6 +91,9 @@ def enrichment(
     random_state : int
     on_progress : callable, optional
         Is given the share that is done, from 0 to 1.
+    verbose : bool, optional
+        False shows no progress; else what takes more than two seconds does, where nothing else
+        listens.
 
     Returns
     -------
@@ -117,17 +121,17 @@ def enrichment(
         sets = (normalise(counts[0]), normalise(counts[1]))
     else:
         drawn = by_group(sets, names, pairs, rows_per_group, rng)
-    on_progress = on_progress or (lambda share: None)
     rows = _described(model, sets, names, pairs)
     more, count, exact = [dict.fromkeys(TESTED) for _ in rows], 0, False
     if drawn.samples is not None:
         places, exact = arrangements(*drawn.counts, pairs, n_permutations, rng)
         answers, count = [], len(places) - 1
         refits = Refits(model._plan(), drawn.samples, _stop(model), random_state)
-        for i, found in enumerate(refits.answers(places, pairs)):
-            # Bases are needed of the observed arrangement alone, and are large.
-            answers.append(found._replace(bases=found.bases[:0]) if answers else found)
-            on_progress((i + 1) / len(places))
+        with heard("enrichment", on_progress, verbose) as tell:
+            for i, found in enumerate(refits.answers(places, pairs)):
+                # Bases are needed of the observed arrangement alone, and are large.
+                answers.append(found._replace(bases=found.bases[:0]) if answers else found)
+                tell((i + 1) / len(places))
         basis = np.concatenate([model.components_, model.background_components_])
         more = as_observed(basis, len(model.components_), answers)
     rows = [a | b | {"level": level, "note": drawn.note} for a, b in zip(rows, more, strict=True)]

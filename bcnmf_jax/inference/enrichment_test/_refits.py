@@ -17,6 +17,7 @@ from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference._arrangements import Arrangement
+from bcnmf_jax.inference._matching import cosines, partners
 from bcnmf_jax.inference._refit import Places, refitted
 from bcnmf_jax.model.scale import scaled
 
@@ -58,22 +59,6 @@ def used(model: Any, rows: Any) -> NDArray:
 def shares(codes: NDArray, total: NDArray) -> NDArray:
     """Codes over the totals of their rows."""
     return codes.astype(np.float64) / np.where(total > 0, total, 1)[:, None]
-
-
-def cosines(a: NDArray, b: NDArray) -> NDArray:
-    """Cosines of the rows of a to those of b; 0 for a row of zeros."""
-    a, b = (m / np.maximum(np.linalg.norm(m, axis=1, keepdims=True), 1e-30) for m in (a, b))
-    return a @ b.T
-
-
-def partners(similar: NDArray, target: int) -> NDArray[np.intp]:
-    """For every component its partner in the other set: one to one, of largest total similarity,
-    target components (the first ``target``) among themselves."""
-    from scipy.optimize import linear_sum_assignment
-
-    first, rest = similar[:target, :target], similar[target:, target:]
-    pairs = [linear_sum_assignment(-s)[1] for s in (first, rest)]
-    return np.concatenate([pairs[0], target + pairs[1]])
 
 
 class Refits:

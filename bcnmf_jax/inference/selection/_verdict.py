@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
+from bcnmf_jax.inference._matching import cosines, matched
 from bcnmf_jax.inference.restarts import InMemory
 from bcnmf_jax.inference.selection._whole import Whole
 from bcnmf_jax.inference.selection.donors import CARRIED, LEAST, parts_of_donors
@@ -79,16 +80,12 @@ def judged(
 def stability(whole: Whole, plan: Plan, basis: NDArray) -> NDArray:
     """Of every target component the lower cosine to its partner in two fits, each on half of the
     rows, that go on from the basis where the fit of the choice does."""
-    from scipy.optimize import linear_sum_assignment
-
     count, lowest = plan.n_components, np.ones(plan.n_components)
-    unit = lambda w: w / np.maximum(np.linalg.norm(w, axis=1, keepdims=True), 1e-30)  # noqa: E731
     for half in (0, 1):
         sets = InMemory(whole.half(half), None, None)
         (found,) = sets.fits(plan, whole.key[None], HALVES)
-        similar = unit(basis[:count]) @ unit(np.asarray(found.blocks["basis"])[:count]).T
-        mine, partner = linear_sum_assignment(-similar)
-        lowest[mine] = np.minimum(lowest[mine], similar[mine, partner])
+        similar = cosines(basis[:count], np.asarray(found.blocks["basis"])[:count])
+        lowest = np.minimum(lowest, similar[np.arange(count), matched(similar)])
     return lowest
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from bcnmf_jax.inference._matching import cosines, matched
 from bcnmf_jax.inference.selection import rule
 from bcnmf_jax.inference.selection._work import PLANTED, Work
 
@@ -134,8 +134,6 @@ def outcome(
 
 def stability(bases: NDArray) -> float:
     """Mean cosine of matched components over all pairs of splits; bases (splits, k, g)."""
-    length = np.linalg.norm(bases, axis=2, keepdims=True)
-    unit = bases / np.where(length > 0, length, 1)
-    pairs = [(i, j) for i in range(len(unit)) for j in range(i)]
-    cosines = [unit[i] @ unit[j].T for i, j in pairs]
-    return float(np.mean([c[linear_sum_assignment(-c)].mean() for c in cosines]))
+    every = np.arange(bases.shape[1])
+    pairs = [cosines(bases[i], bases[j]) for i in range(len(bases)) for j in range(i)]
+    return float(np.mean([c[every, matched(c)].mean() for c in pairs]))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.inference.progress import heard
 from bcnmf_jax.inference.selection._by_gain import BACKGROUND_RANKS, RANKS, by_gain
 from bcnmf_jax.inference.selection._by_separation import Choice, by_separation
 from bcnmf_jax.inference.selection._folds import TooFewError, folds
@@ -43,6 +44,7 @@ def select(
     criterion: str = "separation",
     random_state: int = 0,
     on_progress: Callable[[float], Any] | None = None,
+    verbose: bool | None = None,
 ) -> Selection:
     """Choose objective, contrast, and numbers of target and background components without labels.
 
@@ -84,6 +86,9 @@ def select(
     random_state : int
     on_progress : callable, optional
         Is given the share that is done, from 0 to 1.
+    verbose : bool, optional
+        False shows no progress; else what takes more than two seconds does, where nothing else
+        listens.
 
     Returns
     -------
@@ -94,11 +99,12 @@ def select(
     TypeError, ValueError
         For data as `prepare` says, names that are not known, and empty or impossible axes.
     """
-    return choose(
-        data, objectives=objectives, alphas=alphas, ranks=ranks, background_ranks=background_ranks,
-        loss=loss, groups=groups, counts=counts, splits=splits, criterion=criterion,
-        random_state=random_state, on_progress=on_progress,
-    ).selection  # fmt: skip
+    with heard("choosing", on_progress, verbose) as tell:
+        return choose(
+            data, objectives=objectives, alphas=alphas, ranks=ranks,
+            background_ranks=background_ranks, loss=loss, groups=groups, counts=counts,
+            splits=splits, criterion=criterion, random_state=random_state, on_progress=tell,
+        ).selection  # fmt: skip
 
 
 def choose(
