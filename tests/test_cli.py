@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from inspect import signature
+from pathlib import Path
 
 import anndata
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +21,7 @@ import bcnmf_jax as bj
 from bcnmf_jax import cli
 from bcnmf_jax.cli import _inputs as inputs
 from bcnmf_jax.cli._app import app
-from bcnmf_jax.cli._options import FitOptions
+from bcnmf_jax.cli._options import FitOptions, RunOptions, default_cache
 from bcnmf_jax.datasets import log_normalise
 from bcnmf_jax.inference.selection import OUTCOMES
 from bcnmf_jax.report.run_folder import read_config, read_table
@@ -464,3 +466,16 @@ def test_without_its_packages_the_command_says_which_extra_to_install(package, m
     assert end.value.code == (
         f"bcnmf: bcnmf_jax needs {package} here; install it with: pip install 'bcnmf_jax[cli]'"
     )
+
+
+def test_compiled_programs_are_kept_among_the_users_caches(monkeypatch, tmp_path):
+    told = {}
+    monkeypatch.setattr(jax.config, "update", told.__setitem__)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    RunOptions(out=tmp_path, no_cache=True)
+    assert told == {}
+    RunOptions(out=tmp_path)
+    folder = Path(told["jax_compilation_cache_dir"])
+    assert folder == default_cache() and folder.parent.name == "programs"
+    RunOptions(out=tmp_path, cache=tmp_path / "own")
+    assert told["jax_compilation_cache_dir"] == str(tmp_path / "own")

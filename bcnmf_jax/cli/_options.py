@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 DATA, MODEL, RUN = "Data", "Model", "Run"
+CACHED = 2**30
+"""Most bytes of compiled programs."""
 
 
 def values(text: str, kind: Callable[[str], Any], option: str) -> list[Any]:
@@ -188,15 +190,41 @@ class RunOptions:
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Folder in which compiled programs stay, so that the next run starts at once.",
+            help="Folder in which compiled programs stay, so that the next run starts at once; by "
+            "default one of this machine among the user's caches.",
             envvar="JAX_COMPILATION_CACHE_DIR",
             rich_help_panel=RUN,
         ),
     ] = None
+    no_cache: Annotated[
+        bool,
+        typer.Option(
+            "--no-cache",
+            help="Keep no compiled programs.",
+            envvar="BCNMF_NO_CACHE",
+            rich_help_panel=RUN,
+        ),
+    ] = False
 
     def __post_init__(self):
-        if self.cache is not None:
-            import jax
+        if not self.no_cache:
+            keep_programs(self.cache or default_cache())
 
-            jax.config.update("jax_compilation_cache_dir", str(self.cache))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+def default_cache() -> Path:
+    """Folder of compiled programs: one for each machine, since those of another may use
+    instructions that this one lacks."""
+    import platform
+
+    from platformdirs import user_cache_path
+
+    return user_cache_path("bcnmf_jax") / "programs" / platform.node()
+
+
+def keep_programs(folder: Path) -> None:
+    """Let JAX keep what it compiles, up to `CACHED` bytes of what was used last."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_compilation_cache_max_size", CACHED)
