@@ -72,8 +72,10 @@ class Progress:
         now = time.monotonic()
         if now - self.began < self.next or not 0 < share < 1:
             return
-        self.next = 2 * (now - self.began)
         left = (now - self.entered) * (1 / share - 1)
+        if left < QUIET:
+            return
+        self.next = 2 * (now - self.began)
         print(
             f"[{self.name}] {self.stage}: {share:.0%}, about {left:.0f} s left",
             file=sys.stderr,

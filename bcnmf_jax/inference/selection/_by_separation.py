@@ -28,6 +28,10 @@ from bcnmf_jax.model.objective import AbstractObjective
 ALPHAS = {"balanced": (1.5,), "contrastive": (0.5, 1.0, 1.5, 2.0), "shared_target": (0.0, 1.0)}
 """Contrasts that are tried; of the objectives that freeze a basis of the background it is 0, since
 a contrast there harms where the background holds some of the target's programs."""
+WEAK, WEAK_RANKS, WEAK_ROWS = 1.0, (1, 2), 400
+"""A contrast at the transitions of a balanced background, numbers of components that are tried of
+it, and rows of the background from which on: what it fits of fewer is their noise, and looks like
+groups that they lack."""
 IN_TURN = ("sequential", 0.0)
 """Objective and contrast of the evidence, whose components of the splits are candidates too."""
 READ_SPLITS = 3
@@ -92,16 +96,28 @@ class Held(NamedTuple):
     by_donors: bool
 
 
-def by_separation(
-    gather: Callable[[], Whole], work: Work | None, few: ValueError | None,
-    alphas: Sequence[float] | None, asked: Sequence[int] | None, made: Objectives, groups: dict,
-    random_state: int, on_progress: Callable[[float], Any],
-) -> Choice:  # fmt: skip
-    """The candidate that `preferred` takes; ``gather`` gives all rows, ``few`` says why there is no
-    work on splits."""
+def contrasts(
+    names: Sequence[str], alphas: Sequence[float] | None, asked: Sequence[int] | None, rows: int
+) -> dict[str, dict[float, Sequence[int]]]:
+    """Contrasts of each objective, with the numbers of components that are tried of each: those
+    that are given, or `ALPHAS` and, of a background of so many ``rows``, `WEAK`."""
     ranks = RANKS["separation"] if asked is None else asked
     own = lambda name: ALPHAS.get(name, (0.0,)) if alphas is None else alphas  # noqa: E731
-    kinds = [kind for name in made for kind in candidates({name: made[name]}, own(name))]
+    found = {name: dict.fromkeys(own(name), ranks) for name in names}
+    if alphas is None and "balanced" in found and rows >= WEAK_ROWS:
+        found["balanced"][WEAK] = WEAK_RANKS if asked is None else asked
+    return found
+
+
+def by_separation(
+    gather: Callable[[], Whole], work: Work | None, few: ValueError | None,
+    tried: dict[str, dict[float, Sequence[int]]], asked: Sequence[int] | None, made: Objectives,
+    groups: dict, random_state: int, on_progress: Callable[[float], Any],
+) -> Choice:  # fmt: skip
+    """The candidate that `preferred` takes; ``gather`` gives all rows, ``few`` says why there is no
+    work on splits, and ``tried`` what is tried of each objective (`contrasts`)."""
+    ranks = RANKS["separation"] if asked is None else asked
+    kinds = [kind for name in made for kind in candidates({name: made[name]}, list(tried[name]))]
     rounds = Rounds(len(kinds) + (0 if work is None else len(work.parts)), on_progress)
     scored: list[Scored] = []
     settings = [getattr(jax.config, f"jax_default_{n}") for n in ("matmul_precision", "device")]
@@ -114,15 +130,16 @@ def by_separation(
         for kind in kinds:
             if kind == IN_TURN and pending is not None:
                 continue
-            bases = rounds(lambda _, k=kind: whole.bases(*k, made[k[0]], max(ranks)), 1)[0]
-            scored += [score(kind, k, whole.beside(bases[k - 1, :k])) for k in ranks]
+            own = tried[kind[0]].get(kind[1], ranks)
+            bases = rounds(lambda _, k=kind, r=own: whole.bases(*k, made[k[0]], max(r)), 1)[0]
+            scored += [score(kind, k, whole.beside(bases[k - 1, :k])) for k in own]
         held = None if pending is None else pending.result()
     if held is not None and IN_TURN in kinds:
         for count in sorted(set(ranks) & set(held.gains.ranks)):
             splits = range(min(READ_SPLITS, held.evidence.splits))
             bases = [held.evidence.basis(held.gains, s, count) for s in splits]
-            tried = [score(IN_TURN, count, basis) for basis in bases]
-            scored.append(sorted(tried, key=lambda one: one.row["score"])[len(tried) // 2])
+            read = [score(IN_TURN, count, basis) for basis in bases]
+            scored.append(sorted(read, key=lambda one: one.row["score"])[len(read) // 2])
         # Of numbers that were asked for, all.
         if (asked is not None or len(kinds) == 1) and (more := set(ranks) - set(held.gains.ranks)):
             bases = whole.bases(*IN_TURN, made[IN_TURN[0]], max(more))
