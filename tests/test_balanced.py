@@ -268,7 +268,8 @@ def test_numbers_of_components_that_are_asked_for_are_tried_of_both(sets):
 def test_a_weak_contrast_needs_a_background_of_many_rows_and_few_components():
     tried = partial(contrasts, ["balanced", "sequential"])
     assert tried(None, None, 399)["balanced"] == {1.5: (1, 2, 3, 4, 5)}
-    assert tried(None, None, 400)["balanced"] == {1.5: (1, 2, 3, 4, 5), 1.0: (1, 2)}
-    assert tried(None, [3], 400)["balanced"] == {1.5: [3], 1.0: [3]}
+    assert tried(None, None, 400)["balanced"] == {1.5: (1, 2, 3, 4, 5), 1.0: [1, 2]}
+    assert tried(None, [2, 3], 400)["balanced"] == {1.5: [2, 3], 1.0: [2]}
+    assert tried(None, [3], 400)["balanced"] == {1.5: [3]}
     assert tried([1.0], None, 400)["balanced"] == {1.0: (1, 2, 3, 4, 5)}
     assert tried(None, None, 400)["sequential"] == {0.0: (1, 2, 3, 4, 5)}

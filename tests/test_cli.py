@@ -473,9 +473,15 @@ def test_compiled_programs_are_kept_among_the_users_caches(monkeypatch, tmp_path
     monkeypatch.setattr(jax.config, "update", told.__setitem__)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     RunOptions(out=tmp_path, no_cache=True)
-    assert told == {}
+    assert told == {"jax_compilation_cache_dir": None}
     RunOptions(out=tmp_path)
+    assert told["jax_compilation_cache_max_size"] == 2**30
     folder = Path(told["jax_compilation_cache_dir"])
     assert folder == default_cache() and folder.parent.name == "programs"
+    told.clear()
     RunOptions(out=tmp_path, cache=tmp_path / "own")
     assert told["jax_compilation_cache_dir"] == str(tmp_path / "own")
+    assert "jax_compilation_cache_max_size" not in told  # others may keep more there
+    (tmp_path / "file").touch()
+    RunOptions(out=tmp_path, cache=tmp_path / "file" / "own")
+    assert told["jax_compilation_cache_dir"] is None

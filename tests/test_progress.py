@@ -44,15 +44,15 @@ def test_a_terminal_has_a_bar_per_stage_that_goes_away(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with Progress("BCNMF") as tell:
         for stage, share in (
-            ("choosing", 0.1),
+            ("choosing", 0.4),
             ("choosing", 0.5),
-            ("fitting", 0.2),
-            ("fitting", 1.0),
+            ("fitting", 0.6),
+            ("fitting", 0.7),
         ):
             tell(stage, share)
             time.sleep(0.15)  # tqdm draws ten times a second at most
     said = sys.stderr.getvalue()
-    assert "BCNMF, choosing:  50%" in said and "BCNMF, fitting: 100%" in said
+    assert "BCNMF, choosing:  50%" in said and "BCNMF, fitting:  70%" in said
     assert "left" in said and said.endswith("\r")
 
 
@@ -65,6 +65,9 @@ def test_what_is_short_or_not_wanted_says_nothing(monkeypatch, clock, capsys):
     with heard("choosing", None, False) as tell:
         tell(0.5)
     assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys, "stderr", None)  # of a program without a console
+    with Progress("BCNMF") as tell:
+        tell("choosing", 0.5)
     shares = []
     with heard("choosing", shares.append, None) as tell:
         tell(0.5)

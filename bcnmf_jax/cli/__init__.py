@@ -14,6 +14,7 @@ def main() -> None:
         require("typer", "cli")
         require("rich", "cli")
         require("pandas", "cli")
+        require("platformdirs", "cli")
     except ImportError as error:
         sys.exit(f"bcnmf: {error}")
     from bcnmf_jax.cli._app import run

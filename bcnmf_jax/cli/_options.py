@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from bcnmf_jax.extras import require
 
 DATA, MODEL, RUN = "Data", "Model", "Run"
 CACHED = 2**30
@@ -207,24 +211,33 @@ class RunOptions:
     ] = False
 
     def __post_init__(self):
-        if not self.no_cache:
-            keep_programs(self.cache or default_cache())
+        keep_programs(None if self.no_cache else self.cache or default_cache())
 
 
 def default_cache() -> Path:
     """Folder of compiled programs: one for each machine, since those of another may use
     instructions that this one lacks."""
-    import platform
-
+    require("platformdirs", "cli")
     from platformdirs import user_cache_path
 
     return user_cache_path("bcnmf_jax") / "programs" / platform.node()
 
 
-def keep_programs(folder: Path) -> None:
-    """Let JAX keep what it compiles, up to `CACHED` bytes of what was used last."""
+def keep_programs(folder: Path | None) -> None:
+    """Let JAX keep what it compiles in a folder that can be written, or nowhere. Of our own folder
+    at most `CACHED` bytes of what was used last stay; that of others has no limit of ours."""
     import jax
 
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            folder = None
+        if folder is not None and not os.access(folder, os.W_OK):
+            folder = None
+    jax.config.update("jax_compilation_cache_dir", None if folder is None else str(folder))
+    if folder is None:
+        return
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    jax.config.update("jax_compilation_cache_max_size", CACHED)
+    if folder == default_cache():
+        jax.config.update("jax_compilation_cache_max_size", CACHED)

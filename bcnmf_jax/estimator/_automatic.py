@@ -102,13 +102,13 @@ def automatic(
     )
 
 
-def chosen(plan: Plan) -> str:
+def chosen(found: Selection) -> str:
     """One line about what was chosen."""
-    count = plan.n_components
+    count = found.n_components
     return (
-        f"{plan.selection.outcome}: {plan.objective}, {count} component{'s' * (count > 1)}, alpha "
-        f"{plan.alpha:g}, beside {plan.n_background_components} of the background; selection_ says "
-        "why"
+        f"{found.outcome}: {found.objective}, {count} component{'s' * (count > 1)}, alpha "
+        f"{found.alpha:g}, beside {found.n_background_components} of the background; selection_ "
+        "says why"
     )
 
 

@@ -209,6 +209,8 @@ class BCNMF(FittedModel):
                 self, X, y, background, sample_weight, groups, background_groups,
                 Callbacks(self._say, told),
             )  # fmt: skip
+        if self.verbose is None and self.selection_ is not None:
+            print(f"[BCNMF] {chosen(self.selection_)}", file=sys.stderr, flush=True)
         self._warn()
         return self
 
@@ -227,8 +229,6 @@ class BCNMF(FittedModel):
             "result": np.array([r.result for r in restarts]),
         }
         self.n_iter_, self.value_ = kept.steps, kept.value
-        if plan.selection is not None and self.verbose is None:
-            print(f"[BCNMF] {chosen(plan)}", file=sys.stderr, flush=True)
         for r, one in enumerate(restarts):
             self._say(f"restart {r + 1}: {one.result} after {one.steps} steps, value {one.value:g}")
 

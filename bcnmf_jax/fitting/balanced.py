@@ -26,7 +26,7 @@ from bcnmf_jax.fitting.sequential import BEGUN
 from bcnmf_jax.fitting.start import frozen_rows, start
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
-from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, require_target
+from bcnmf_jax.model.objective import AbstractObjective, Data, require_target
 from bcnmf_jax.model.scale import restored, scaled
 from bcnmf_jax.objectives import BackgroundFirst, Contrastive
 from bcnmf_jax.solvers.default import default_solver
@@ -88,14 +88,6 @@ def _read(reading, data, basis, stop) -> Fit:
     return finish(reading, data, begin(reading, data, blocks, default_solver(reading, data), stop))
 
 
-def from_components(
-    objective: Any, data: Data, own: Float[Array, "K g"], key: Key[Array, ""]
-) -> Blocks:
-    """Start from target components that are given."""
-    drawn = start(objective, data, len(own), key, "random")["basis"]
-    return solve_codes(objective, data, drawn.at[: len(own)].set(own), BEGUN)
-
-
 class _From(AbstractBatch):
     """One fit from target components that are given."""
 
@@ -108,7 +100,9 @@ class _From(AbstractBatch):
         return self.objective, self.data
 
     def start(self, index):
-        return from_components(self.objective, self.data, self.own, self.key)
+        drawn = start(self.objective, self.data, len(self.own), self.key, "random")["basis"]
+        basis = drawn.at[: len(self.own)].set(self.own)
+        return solve_codes(self.objective, self.data, basis, BEGUN)
 
 
 def fit_balanced_restarts(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.data.chunks import BYTES
 from bcnmf_jax.data.rows import Rows
-from bcnmf_jax.fitting.balanced import balanced, from_components
+from bcnmf_jax.fitting.balanced import balanced
 from bcnmf_jax.fitting.codes import solve_codes
 from bcnmf_jax.fitting.loop import run
 from bcnmf_jax.fitting.many import default_size
@@ -40,7 +40,6 @@ class Recipe(NamedTuple):
     objective : AbstractObjective
     solver : AbstractSolver, optional
     rank, background_rank : int
-    start : array (K + B, g), optional
     together : bool
     names : tuple of str
         Data sets that have a say in the components of "sequential".
@@ -51,20 +50,18 @@ class Recipe(NamedTuple):
     solver: Any
     rank: int
     background_rank: int
-    start: Any
     together: bool
     names: tuple[str, ...]
 
 
 def recipe(plan: Plan, data: Data) -> Recipe:
-    """Recipe of a plan for data of this structure."""
+    """Recipe of a plan for data of this structure; it starts at random, from no basis of a choice:
+    that one knows who is target and who background."""
     made: Any = plan.build()
     kind = plan.objective if isinstance(plan.objective, str) else type(made).__name__
     names = tuple(paying(made, data)) if kind == "sequential" else tuple(data)
-    return Recipe(
-        kind, made, plan.solver, plan.n_components, plan.n_background_components,
-        None if plan.start is None else jnp.asarray(plan.start), plan.together, names,
-    )  # fmt: skip
+    counts = plan.n_components, plan.n_background_components
+    return Recipe(kind, made, plan.solver, *counts, plan.together, names)
 
 
 def fitted_basis(
@@ -82,31 +79,24 @@ def fitted_basis(
 
 
 def _balanced(how, data, key, stop, looks) -> Array:
-    """That of `fit_balanced`, or of a fit that goes on from target components."""
+    """That of `fit_balanced`."""
     made: Any = how.objective
-    if how.start is None:
-        reading = BackgroundFirst(background_rank=how.background_rank, alpha=0.0, loss=made.loss)
-        frozen = frozen_rows(reading, data, key)
-    else:
-        frozen = how.start[how.rank :]
+    reading = BackgroundFirst(background_rank=how.background_rank, alpha=0.0, loss=made.loss)
+    frozen = frozen_rows(reading, data, key)
     made, data = balanced(made, data, frozen)
-    if how.start is None:
-        begun = settled(made, data, start(made, data, how.rank, key, "random"))
-    else:
-        begun = from_components(made, data, how.start[: how.rank], key)
+    begun = settled(made, data, start(made, data, how.rank, key, "random"))
     solver = default_solver(made, data) if how.solver is None else how.solver
     found = run(made, data, begun, solver, stop, looks)
     return jnp.concatenate([found.blocks["basis"][: how.rank], frozen])
 
 
 def _sequential(how, data, key, stop, looks) -> Array:
-    """That of `fit_sequential`, or of the refit of components that are given."""
+    """That of `fit_sequential`."""
     made: Any = how.objective
-    moving, basis = {name: data[name] for name in how.names}, how.start
-    if basis is None:
-        frozen = frozen_rows(made, data, key)
-        found = in_turn(made, moving, frozen, how.rank, key, how.solver, stop, STARTS, looks)
-        basis = jnp.concatenate([found, frozen])
+    moving = {name: data[name] for name in how.names}
+    frozen = frozen_rows(made, data, key)
+    found = in_turn(made, moving, frozen, how.rank, key, how.solver, stop, STARTS, looks)
+    basis = jnp.concatenate([found, frozen])
     if not how.together:
         return basis
     solver = default_solver(made, moving) if how.solver is None else how.solver
@@ -115,12 +105,12 @@ def _sequential(how, data, key, stop, looks) -> Array:
 
 
 class Places(NamedTuple):
-    """Rows of one fit after the other, by number: those that are fitted as target and as
+    """Samples of one fit after the other, by number: those that are fitted as target and as
     background, and those whose codes are read.
 
     Attributes
     ----------
-    target, background, read : ndarray (fits, ...)
+    target, background, read : ndarray (fits, ...) of int32
     """
 
     target: Int[NDArray, "fits n"]
@@ -129,49 +119,62 @@ class Places(NamedTuple):
 
 
 def refitted(
-    plan: Plan, seen: Rows, unseen: Rows, places: Places, key: Key[Array, ""], stop: Stop,
-    read: Stop, keep: Callable[[Array, Rows], Array],
+    plan: Plan, seen: Rows, unseen: Rows, places: Places, each: int, key: Key[Array, ""],
+    stop: Stop, read: Stop, keep: Callable[[Array, Rows], Array],
 ) -> Iterator[tuple[NDArray, NDArray]]:  # fmt: skip
     """Basis of every fit, and what is kept of the codes of the rows that are read under it.
 
     Parameters
     ----------
     seen, unseen : Rows
-        Prepared rows that are fitted, and that are read.
+        Prepared rows that are fitted, and that are read: ``each`` of every sample.
     stop, read : Stop
         Of the fits, and of the codes that are read.
     keep : callable
         Takes codes (r, K) and their rows; a function of a module, or a module of equinox.
     """
-    first = {
-        "target": _rows(seen, places.target[0]), "background": _rows(seen, places.background[0])
-    }  # fmt: skip
-    how, reading = recipe(plan, first), plan.reading
-    width = how.rank + how.objective.extra
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(first))
-    size = max(1, min(default_size(how.objective, first, width), SHARE * BYTES // size))
-    size = -(-len(places.target) // -(-len(places.target) // size))
-    for begin in range(0, len(places.target), size):
+    how, size = _planned(plan, seen, places, each)
+    count = len(places.target)
+    size = -(-count // -(-count // size))
+    for begin in range(0, count, size):
         # The last fits are filled up with the first, so that all are one program.
-        index = np.arange(begin, begin + size) % len(places.target)
+        index = np.arange(begin, begin + size) % count
         mine = Places(*(place[index] for place in places))
-        found = _refitted(how, reading, seen, unseen, mine, key, stop, stop.looks, read, keep)
-        left = min(size, len(places.target) - begin)
+        found = _refitted(
+            how, plan.reading, seen, unseen, mine, each, key, stop, stop.looks, read, keep
+        )
+        left = min(size, count - begin)
         yield from zip(*(np.asarray(part)[:left] for part in found), strict=True)
 
 
+def _planned(plan: Plan, seen: Rows, places: Places, each: int) -> tuple[Recipe, int]:
+    """Recipe of the fits, and how many of them run side by side."""
+    first = Places(*(place[0] for place in places))
+    data = _sets(seen, first, each)
+    how = recipe(plan, data)
+    row = sum(leaf[0].nbytes for leaf in jax.tree.leaves(seen))
+    bytes_ = row * each * sum(map(len, first))
+    most = default_size(how.objective, data, how.rank + how.objective.extra)
+    return how, max(1, min(most, SHARE * BYTES // bytes_))
+
+
 @eqx.filter_jit
-def _refitted(how, reading, seen, unseen, places, key, stop, looks, read, keep) -> Any:
+def _refitted(how, reading, seen, unseen, places, each, key, stop, looks, read, keep) -> Any:
     def one(place: Places) -> tuple[Array, Array]:
-        data = {"target": _rows(seen, place.target), "background": _rows(seen, place.background)}
-        basis = fitted_basis(how, data, key, stop, looks)
-        rows = _rows(unseen, place.read)
+        basis = fitted_basis(how, _sets(seen, place, each), key, stop, looks)
+        rows = _rows(unseen, place.read, each)
         codes = solve_codes(reading, {"target": rows}, basis, read)["target"]
         return basis, keep(codes, rows)
 
     return jax.vmap(one)(places)
 
 
-def _rows(rows: Rows, at: Any) -> Rows:
-    """Rows by number."""
-    return jax.tree.map(lambda a: a[at], rows)
+def _sets(rows: Rows, place: Places, each: int) -> Data:
+    sides = {"target": place.target, "background": place.background}
+    return {name: _rows(rows, at, each) for name, at in sides.items()}
+
+
+def _rows(rows: Rows, at: Any, each: int) -> Rows:
+    """Rows of samples by number."""
+    index = (at[:, None] * each + np.arange(each, dtype=np.int32)[None]).reshape(-1)
+    return jax.tree.map(lambda a: a[index], rows)

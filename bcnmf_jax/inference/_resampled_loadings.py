@@ -215,6 +215,6 @@ def _unit_sums(basis: PyTree) -> PyTree:
 def _matched(loadings: PyTree, found: PyTree) -> tuple[NDArray, NDArray]:
     """For every resample, the partner of each component (Hungarian matching) and their cosine."""
     wide = lambda basis: np.concatenate(jax.tree.leaves(basis), axis=-1)  # noqa: E731
-    similar = cosines(wide(loadings), wide(found))
+    similar = cosines(wide(loadings), np.nan_to_num(wide(found)))  # those that diverged go later
     partner = np.stack([matched(c) for c in similar])
     return partner, np.take_along_axis(similar, partner[:, :, None], axis=2)[:, :, 0]

@@ -39,32 +39,34 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        if self.bar is not None:
-            self.bar.close()
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        self._close_stage(ended=kind is None)
 
     def __call__(self, stage: str, share: float) -> None:
-        if not self.shown:
+        if not self.shown or sys.stderr is None:
             return
         if stage != self.stage:
             self.stage, self.entered = stage, time.monotonic()
-            self._close_stage()
+            self._close_stage(ended=True)
         if drawn():
             self._draw(share)
         else:
             self._write(share)
 
-    def _close_stage(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+    def _close_stage(self, *, ended: bool) -> None:
+        if self.bar is None:
+            return
+        if ended:  # also where it ended early: a notebook marks other bars as failed
+            self.bar.n = self.bar.total
+        self.bar.close()
+        self.bar = None
 
     def _draw(self, share: float) -> None:
         if self.bar is None:
             quiet = max(QUIET - (time.monotonic() - self.began), 0)
             self.bar = _tqdm()(
                 total=1.0, desc=f"{self.name}, {self.stage}", bar_format=BAR, delay=quiet,
-                leave=False, smoothing=0, file=sys.stderr,
+                leave=False, smoothing=0, miniters=0, file=sys.stderr,
             )  # fmt: skip
         self.bar.update(min(share, 1.0) - self.bar.n)
 
@@ -92,12 +94,13 @@ def heard(
         yield on_progress
         return
     with Progress("bcnmf_jax", shown=verbose is not False) as tell:
+        tell(name, 0.0)  # from where its time counts
         yield lambda share: tell(name, share)
 
 
 def drawn() -> bool:
     """Whether standard error shows a bar that moves."""
-    return "ipykernel" in sys.modules or sys.stderr.isatty()
+    return "ipykernel" in sys.modules or getattr(sys.stderr, "isatty", bool)()
 
 
 def _tqdm() -> Any:

@@ -101,18 +101,13 @@ class Refits:
         parts = [[_parts(side, fold, self.thinned) for side in at] for at in places]
         seen = [np.stack([own[side][0] for own in parts]) for side in (0, 1)]
         rest = np.stack([np.concatenate([side[1] for side in own]) for own in parts])
-        rows = Places(*(self._rows(at) for at in (*seen, rest)))
+        samples = Places(*(at.astype(np.int32) for at in (*seen, rest)))
         found = refitted(
-            self.plan, self.halves[fold], self.halves[1 - fold], rows, self.key, self.stop, READ,
-            _Usage(self.each),
+            self.plan, self.halves[fold], self.halves[1 - fold], samples, self.each, self.key,
+            self.stop, READ, _Usage(self.each),
         )  # fmt: skip
         for at, (basis, usage) in zip(rest, found, strict=True):
             yield at, basis, usage
-
-    def _rows(self, at: NDArray) -> NDArray:
-        """Numbers of the rows of samples, (arrangements, rows)."""
-        index = at[..., None] * self.each + np.arange(self.each)
-        return index.reshape(len(at), -1)
 
 
 class _Usage(eqx.Module):

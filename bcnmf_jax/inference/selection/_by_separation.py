@@ -104,8 +104,9 @@ def contrasts(
     ranks = RANKS["separation"] if asked is None else asked
     own = lambda name: ALPHAS.get(name, (0.0,)) if alphas is None else alphas  # noqa: E731
     found = {name: dict.fromkeys(own(name), ranks) for name in names}
-    if alphas is None and "balanced" in found and rows >= WEAK_ROWS:
-        found["balanced"][WEAK] = WEAK_RANKS if asked is None else asked
+    few = [k for k in ranks if k in WEAK_RANKS]
+    if alphas is None and "balanced" in found and rows >= WEAK_ROWS and few:
+        found["balanced"][WEAK] = few
     return found
 
 
@@ -118,7 +119,12 @@ def by_separation(
     work on splits, and ``tried`` what is tried of each objective (`contrasts`)."""
     ranks = RANKS["separation"] if asked is None else asked
     kinds = [kind for name in made for kind in candidates({name: made[name]}, list(tried[name]))]
-    rounds = Rounds(len(kinds) + (0 if work is None else len(work.parts)), on_progress)
+    # Contrasts of one objective are fitted side by side; components in turn by themselves.
+    runs = []
+    for name in made:
+        own = [kind for kind in kinds if kind[0] == name]
+        runs += [own] if name != IN_TURN[0] else [[kind] for kind in own]
+    rounds = Rounds(len(runs) + (0 if work is None else len(work.parts)), on_progress)
     scored: list[Scored] = []
     settings = [getattr(jax.config, f"jax_default_{n}") for n in ("matmul_precision", "device")]
     asks = partial(_held, work, groups, rounds, random_state, *settings)
@@ -127,12 +133,15 @@ def by_separation(
         pending = None if work is None else pool.submit(asks)
         whole = gather()
         score = partial(_scored, whole, random_state)
-        for kind in kinds:
-            if kind == IN_TURN and pending is not None:
+        for run in runs:
+            if run == [IN_TURN] and pending is not None:
                 continue
-            own = tried[kind[0]].get(kind[1], ranks)
-            bases = rounds(lambda _, k=kind, r=own: whole.bases(*k, made[k[0]], max(r)), 1)[0]
-            scored += [score(kind, k, whole.beside(bases[k - 1, :k])) for k in own]
+            name, alphas = run[0][0], [alpha for _, alpha in run]
+            settings = [(a, k) for a in alphas for k in tried[name].get(a, ranks)]
+            ask = partial(whole.bases, name, made[name], settings)
+            (bases,) = rounds(lambda _, ask=ask: ask(), 1)
+            for (alpha, k), basis in zip(settings, bases, strict=True):
+                scored.append(score((name, alpha), k, whole.beside(basis)))
         held = None if pending is None else pending.result()
     if held is not None and IN_TURN in kinds:
         for count in sorted(set(ranks) & set(held.gains.ranks)):
@@ -142,8 +151,10 @@ def by_separation(
             scored.append(sorted(read, key=lambda one: one.row["score"])[len(read) // 2])
         # Of numbers that were asked for, all.
         if (asked is not None or len(kinds) == 1) and (more := set(ranks) - set(held.gains.ranks)):
-            bases = whole.bases(*IN_TURN, made[IN_TURN[0]], max(more))
-            scored += [score(IN_TURN, k, whole.beside(bases[k - 1, :k])) for k in sorted(more)]
+            settings = [(IN_TURN[1], k) for k in sorted(more)]
+            bases = whole.bases(IN_TURN[0], made[IN_TURN[0]], settings)
+            for (_, k), basis in zip(settings, bases, strict=True):
+                scored.append(score(IN_TURN, k, whole.beside(basis)))
     found = _taken(whole, scored, held, kinds, asked, made, groups, few, random_state)
     on_progress(1.0)
     return found
@@ -195,7 +206,7 @@ def _taken(
     name, count, shared = row["objective"], row["n_components"], len(whole.frozen)
     if (name, row["alpha"]) == IN_TURN:
         # Those of the splits know some of the rows alone.
-        basis = whole.beside(whole.bases(*IN_TURN, made[name], count)[count - 1])
+        basis = whole.beside(whole.bases(name, made[name], [(row["alpha"], count)])[0])
     if isinstance(objective := made[name], AbstractObjective):
         shared = objective.extra
     start = basis if name in STARTED and together else None

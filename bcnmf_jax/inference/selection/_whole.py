@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from bcnmf_jax.fitting.codes import solve_codes
 from bcnmf_jax.inference.selection._folds import units
 from bcnmf_jax.inference.selection.candidates import (
     SETTLED,
+    at_settings,
     components,
     fit_background,
     make,
@@ -56,14 +59,20 @@ class Whole:
         self.frozen = fit_background(self.background, [count], count, loss, own)[0]
 
     def bases(
-        self, kind: str, alpha: float, objective: str | AbstractObjective, widest: int
-    ) -> Float[Array, "widest widest g"]:
-        """Target components at every number of them, rows of 0 beyond; those that are found in turn
-        as they are found."""
-        made = make(objective, alpha, self.loss, len(self.frozen))
+        self, kind: str, objective: str | AbstractObjective, settings: Sequence[tuple[float, int]]
+    ) -> list[Float[Array, "k g"]]:
+        """Target components at each contrast and number of them; the contrasts of an object are its
+        own. Those in turn are as they are found."""
+        alphas, ranks = zip(*settings, strict=True)
+        made = make(objective, alphas[0], self.loss, len(self.frozen))
         data = {"target": self.target, "background": self.background}
         own = jax.random.fold_in(self.key, 1)
-        return components(kind, made, data, None, self.frozen, widest, own, side_by_side=True)
+        if kind == "sequential":
+            found = components(kind, made, data, None, self.frozen, max(ranks), own)
+            return [found[k - 1, :k] for k in ranks]
+        given = alphas if isinstance(objective, str) else None
+        found = at_settings(kind, made, data, self.frozen, given, ranks, own, side_by_side=True)
+        return [found[i, :k] for i, k in enumerate(ranks)]
 
     def of_target(self, names: ArrayLike) -> NDArray:
         """Names of rows of the target, of those that are here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -98,8 +99,8 @@ def _basis_and_cost(fit: Fit) -> tuple[Array, Array]:
     return fit.blocks["basis"], fit.costs["basis"]
 
 
-class ComponentRanks(AbstractBatch):
-    """Target components at every number of them up to the widest, `STARTS` fits of each.
+class Settings(AbstractBatch):
+    """Target components at several contrasts and numbers of them, `STARTS` fits of each.
 
     Attributes
     ----------
@@ -109,6 +110,10 @@ class ComponentRanks(AbstractBatch):
         Prepared.
     frozen : Array (B, g)
         Basis of the background.
+    alphas : Array (S,), optional
+        Contrasts of the settings; without them that of the objective.
+    ranks : Array (S,)
+        Their numbers of components.
     widest : int
     key : jax.random.key
     """
@@ -117,21 +122,31 @@ class ComponentRanks(AbstractBatch):
     objective: AbstractObjective
     data: Data
     frozen: Float[Array, "B g"]
+    alphas: Float[Array, " S"] | None
+    ranks: Int[Array, " S"]
     widest: int = eqx.field(static=True)
     key: Key[Array, ""]
 
     def problem(self, index):
-        return self.objective, self.data
+        return at(self.objective, self.alphas, index // STARTS), self.data
 
     def start(self, index):
-        rank, own = index // STARTS + 1, jax.random.fold_in(self.key, index % STARTS)
+        objective, data = self.problem(index)
+        own = jax.random.fold_in(self.key, index % STARTS)
         if self.kind == "background_first":
             drawn = uniform_rows(own, self.widest, self.frozen.shape[1], self.frozen.dtype)
             basis = jnp.concatenate([drawn, self.frozen])
-            blocks = solve_codes(self.objective, self.data, basis, SETTLED)
+            blocks = solve_codes(objective, data, basis, SETTLED)
         else:
-            blocks = start(self.objective, self.data, self.widest, own, "random")
-        return truncate(self.objective, blocks, rank)
+            blocks = start(objective, data, self.widest, own, "random")
+        return truncate(objective, blocks, self.ranks[index // STARTS])
+
+
+def at(objective: Any, alphas: Array | None, index: Any) -> Any:
+    """The objective at one of several contrasts."""
+    if alphas is None:
+        return objective
+    return eqx.tree_at(lambda o: o.alpha, objective, alphas[index])
 
 
 def components(
@@ -142,26 +157,44 @@ def components(
     frozen: Float[Array, "B g"],
     widest: int,
     key: Key[Array, ""],
-    *,
-    side_by_side: bool = False,
 ) -> Float[Array, "widest widest g"]:
     """Target components at every number of them from 1 to ``widest``, with rows of 0 beyond each
     number; of several fits, that of the lowest cost."""
     if kind == "sequential":
         assert isinstance(objective, BackgroundFirst)
         return _sequential(objective, paying(objective, data), test, frozen, widest, key)
+    ranks = range(1, widest + 1)
+    return at_settings(kind, objective, data, frozen, None, ranks, key, side_by_side=False)
+
+
+def at_settings(
+    kind: str,
+    objective: AbstractObjective,
+    data: Data,
+    frozen: Float[Array, "B g"],
+    alphas: Sequence[float] | None,
+    ranks: Sequence[int],
+    key: Key[Array, ""],
+    *,
+    side_by_side: bool,
+) -> Float[Array, "S widest g"]:
+    """Target components, of any objective but "sequential", at each contrast and number of them,
+    with rows of 0 beyond that number; the contrasts are in the place of the objective's own."""
+    values = None if alphas is None else jnp.asarray(alphas, frozen.dtype)
     if kind == "balanced":
         assert isinstance(objective, Contrastive | BackgroundFirst)
-        objective, data = balanced(objective, data, frozen)
-    batch = ComponentRanks(kind, objective, data, frozen, widest, key)
+        one: Any = objective if values is None else at(objective, jnp.ones_like(values), 0)
+        objective, data = balanced(one, data, frozen)
+        values = None if values is None else values * objective.alpha
+    widest, count = int(max(ranks)), len(ranks)
+    batch = Settings(kind, objective, data, frozen, values, jnp.asarray(ranks), widest, key)
     solver = default_solver(objective, data)
-    count = widest * STARTS
     size = default_size(objective, data, widest + objective.extra) if side_by_side else 1
-    bases, costs = run_many(batch, count, solver, FITTED, size=size, keep=_basis_and_cost)
-    costs = jnp.where(jnp.isfinite(costs), costs, jnp.inf).reshape(widest, STARTS)
+    bases, costs = run_many(batch, count * STARTS, solver, FITTED, size=size, keep=_basis_and_cost)
+    costs = jnp.where(jnp.isfinite(costs), costs, jnp.inf).reshape(count, STARTS)
     best = jnp.argmin(costs, axis=1)
-    bases = bases[:, :widest].reshape(widest, STARTS, widest, -1)
-    return bases[jnp.arange(widest), best]
+    bases = bases[:, :widest].reshape(count, STARTS, widest, -1)
+    return bases[jnp.arange(count), best]
 
 
 @eqx.filter_jit
