@@ -73,8 +73,6 @@ def test_a_background_that_does_not_suit_is_said(sets):
     ("more", "spoil", "match"),
     [
         ({"objective": "published"}, lambda X, Y: {"background": Y}, "chooses for objectives"),
-        ({}, lambda X, Y: {"background": Y, "sample_weight": np.ones(len(X))}, "sample_weight"),
-        ({"missing": "mask"}, lambda X, Y: {"background": np.where(Y > 50, np.nan, Y)}, "missing"),
         ({}, lambda X, Y: {"background": Y[:, :2]}, "features"),
     ],
 )
@@ -82,6 +80,22 @@ def test_what_a_choice_refuses(sets, more, spoil, match):
     X, _, Y = sets
     with pytest.raises(ValueError, match=match):
         bj.BCNMF(**AUTO | more).fit(X, **spoil(X, Y))
+
+
+def test_weights_and_missing_values_are_for_the_fit(sets):
+    X, which, Y = sets
+    rng, weights = np.random.default_rng(0), np.ones(len(X))
+    weights[:20] = 0
+    holed = np.where(rng.random(X.shape) < 0.05, np.nan, X)
+    fit = bj.BCNMF(n_restarts=1, random_state=0, missing="mask", verbose=False)
+    fit.fit(holed, background=Y, sample_weight=weights)
+    assert (
+        f"{np.isnan(holed[20:]).sum()} missing values of the target stood"
+        in fit.selection_.reasons[-1]
+    )
+    assert "without those of weight 0" in fit.selection_.reasons[-1]
+    right = np.mean(fit.transform(X).argmax(1) == which)
+    assert fit.n_components_ == 2 and max(right, 1 - right) > 0.9
 
 
 def test_sequential_components_of_sparse_data(sets):

@@ -51,8 +51,7 @@ def automatic(
     Raises
     ------
     ValueError
-        For an objective that has no choice; with weights of samples or missing values, which a
-        choice would have to leave out.
+        For an objective that has no choice, and for an alpha for each of several backgrounds.
     """
     background = given.background
     assert background is not None
@@ -61,21 +60,23 @@ def automatic(
             "alpha has a value for each background, and a choice takes one: give n_components= and "
             "objective= beside it"
         )
-    parts = background if isinstance(background, list) else [background]
     if objective is not None and objective not in KINDS:
         raise ValueError(f"'auto' chooses for objectives {KINDS}, found objective={objective!r}")
     background = stacked(background)
     held = [given.target, background]
-    if given.weights is not None or any(
-        isinstance(a, np.ndarray) and np.isnan(a).any() for a in (given.target, *parts)
-    ):
-        raise ValueError(
-            "a choice takes neither sample_weight nor missing values: give n_components=, alpha= "
-            "and objective=, or choose on complete data and fit with what was chosen"
-        )
     objectives = (objective,) if objective else OBJECTIVES
     rows = [spread(a.shape[0], SAMPLED if _is_streamed(a) else a.shape[0]) for a in held]
-    some = {n: dense(a, r) for n, a, r in zip(SETS, held, rows, strict=True)}
+    if given.weights is not None:
+        rows[0] = rows[0][given.weights[rows[0]] > 0]
+    some, said = {}, []
+    for name, a, r in zip(SETS, held, rows, strict=True):
+        some[name], missing = filled(dense(a, r))
+        if _is_streamed(a) and len(r) < a.shape[0]:
+            said.append(f"{len(r)} of {a.shape[0]} rows of the {name} were read")
+        if missing:
+            said.append(f"{missing} missing values of the {name} stood at their feature's mean")
+    if given.weights is not None:
+        said.append("rows of the target counted alike, without those of weight 0")
     who = {n: np.asarray(groups[n])[r] for n, r in zip(SETS, rows, strict=True)} if groups else None
     choice = choose(
         some, objectives=objectives, alphas=None if alpha is None else (alpha,), loss=loss,
@@ -83,6 +84,8 @@ def automatic(
         ranks=None if n_components is None else (n_components,),
     )  # fmt: skip
     found = _suited(choice.selection, some, loss, who)
+    if said:
+        found = replace(found, reasons=(*found.reasons, f"in the choice {'; '.join(said)}"))
     if found.outcome != "contrast found":
         warnings.warn(
             f"{found.outcome}: {'; '.join(found.reasons)}. The fit, {found.objective} with "
@@ -144,6 +147,17 @@ def dense(a: Any, rows: np.ndarray) -> np.ndarray:
     runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
     read = [a[run[0] : run[-1] + 1] for run in runs]
     return np.concatenate([r.toarray() if issparse(r) else r for r in read])
+
+
+def filled(x: np.ndarray) -> tuple[np.ndarray, int]:
+    """An array with NaN at the mean of their feature (of 0, where it is never seen), and how many
+    they are."""
+    missing = np.isnan(x)
+    if not missing.any():
+        return x, 0
+    seen = np.maximum((~missing).sum(0), 1)
+    mean = np.where(missing, 0, x).sum(0) / seen
+    return np.where(missing, mean.astype(x.dtype)[None], x), int(missing.sum())
 
 
 def _is_streamed(a: Any) -> bool:

@@ -41,7 +41,8 @@ class BCNMF(FittedModel):
     ----------
     n_components : int or "auto"
         Number of target components. "auto", here and below, is chosen, together with
-        ``n_background_components``; a choice takes neither weights nor missing values. It is 10
+        ``n_background_components``, from rows that count alike (without those of weight 0), missing
+        values at the mean of their feature; the fit knows weights and what is missing. It is 10
         where there is nothing to choose it from, without a background and of an object.
     alpha : float, or one value per background, or "auto"
         Contrast per sample, at least 0. "auto" is 1.5 of "balanced", 0 of "background_first" and
