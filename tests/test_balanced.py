@@ -12,7 +12,7 @@ import bcnmf_jax as bj
 from bcnmf_jax.fitting.balanced import contrast
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.inference.selection import donors
-from bcnmf_jax.inference.selection._by_separation import Scored, contrasts, preferred
+from bcnmf_jax.inference.selection._by_separation import Scored, preferred, weaker
 from bcnmf_jax.inference.selection._folds import TooFewError, folds
 from bcnmf_jax.inference.selection._verdict import judged, told
 from bcnmf_jax.inference.selection._whole import Whole
@@ -266,10 +266,8 @@ def test_numbers_of_components_that_are_asked_for_are_tried_of_both(sets):
 
 
 def test_a_weak_contrast_needs_a_background_of_many_rows_and_few_components():
-    tried = partial(contrasts, ["balanced", "sequential"])
-    assert tried(None, None, 399)["balanced"] == {1.5: (1, 2, 3, 4, 5)}
-    assert tried(None, None, 400)["balanced"] == {1.5: (1, 2, 3, 4, 5), 1.0: [1, 2]}
-    assert tried(None, [2, 3], 400)["balanced"] == {1.5: [2, 3], 1.0: [2]}
-    assert tried(None, [3], 400)["balanced"] == {1.5: [3]}
-    assert tried([1.0], None, 400)["balanced"] == {1.0: (1, 2, 3, 4, 5)}
-    assert tried(None, None, 400)["sequential"] == {0.0: (1, 2, 3, 4, 5)}
+    both = {"balanced": "balanced", "sequential": "sequential"}
+    tried = partial(weaker, None, (1, 2, 3))
+    assert tried(both, 400) == [(1.0, 1), (1.0, 2)] and tried(both, 399) == []
+    assert weaker(None, [3], both, 400) == weaker([1.5], (1, 2), both, 400) == []
+    assert tried({"sequential": "sequential"}, 400) == []

@@ -28,10 +28,13 @@ from bcnmf_jax.model.objective import AbstractObjective
 ALPHAS = {"balanced": (1.5,), "contrastive": (0.5, 1.0, 1.5, 2.0), "shared_target": (0.0, 1.0)}
 """Contrasts that are tried; of the objectives that freeze a basis of the background it is 0, since
 a contrast there harms where the background holds some of the target's programs."""
+BARELY = 0.15
+"""Excess below which a weaker contrast is tried too."""
 WEAK, WEAK_RANKS, WEAK_ROWS = 1.0, (1, 2), 400
 """A contrast at the transitions of a balanced background, numbers of components that are tried of
-it, and rows of the background from which on: what it fits of fewer is their noise, and looks like
-groups that they lack."""
+it, and rows of the background from which on: of fewer it fits the noise, which looks like groups
+that they lack. Where groups are distinct it may take shared ones that are rare in the background.
+"""
 IN_TURN = ("sequential", 0.0)
 """Objective and contrast of the evidence, whose components of the splits are candidates too."""
 READ_SPLITS = 3
@@ -96,68 +99,62 @@ class Held(NamedTuple):
     by_donors: bool
 
 
-def contrasts(
-    names: Sequence[str], alphas: Sequence[float] | None, asked: Sequence[int] | None, rows: int
-) -> dict[str, dict[float, Sequence[int]]]:
-    """Contrasts of each objective, with the numbers of components that are tried of each: those
-    that are given, or `ALPHAS` and, of a background of so many ``rows``, `WEAK`."""
-    ranks = RANKS["separation"] if asked is None else asked
-    own = lambda name: ALPHAS.get(name, (0.0,)) if alphas is None else alphas  # noqa: E731
-    found = {name: dict.fromkeys(own(name), ranks) for name in names}
-    few = [k for k in ranks if k in WEAK_RANKS]
-    if alphas is None and "balanced" in found and rows >= WEAK_ROWS and few:
-        found["balanced"][WEAK] = few
-    return found
+def weaker(
+    alphas: Sequence[float] | None, ranks: Sequence[int], made: Objectives, rows: int
+) -> list[tuple[float, int]]:
+    """Settings of the weak contrast, where nothing else was asked for and the background has enough
+    rows."""
+    if alphas is not None or made.get("balanced") != "balanced" or rows < WEAK_ROWS:
+        return []
+    return [(WEAK, k) for k in ranks if k in WEAK_RANKS]
 
 
 def by_separation(
     gather: Callable[[], Whole], work: Work | None, few: ValueError | None,
-    tried: dict[str, dict[float, Sequence[int]]], asked: Sequence[int] | None, made: Objectives,
-    groups: dict, random_state: int, on_progress: Callable[[float], Any],
+    alphas: Sequence[float] | None, asked: Sequence[int] | None, made: Objectives, groups: dict,
+    random_state: int, on_progress: Callable[[float], Any],
 ) -> Choice:  # fmt: skip
     """The candidate that `preferred` takes; ``gather`` gives all rows, ``few`` says why there is no
-    work on splits, and ``tried`` what is tried of each objective (`contrasts`)."""
+    work on splits."""
     ranks = RANKS["separation"] if asked is None else asked
-    kinds = [kind for name in made for kind in candidates({name: made[name]}, list(tried[name]))]
+    own = lambda name: ALPHAS.get(name, (0.0,)) if alphas is None else alphas  # noqa: E731
+    kinds = [kind for name in made for kind in candidates({name: made[name]}, own(name))]
     # Contrasts of one objective are fitted side by side; components in turn by themselves.
     runs = []
     for name in made:
-        own = [kind for kind in kinds if kind[0] == name]
-        runs += [own] if name != IN_TURN[0] else [[kind] for kind in own]
+        mine = [kind for kind in kinds if kind[0] == name]
+        runs += [mine] if name != IN_TURN[0] else [[kind] for kind in mine]
     rounds = Rounds(len(runs) + (0 if work is None else len(work.parts)), on_progress)
-    scored: list[Scored] = []
     settings = [getattr(jax.config, f"jax_default_{n}") for n in ("matmul_precision", "device")]
     asks = partial(_held, work, groups, rounds, random_state, *settings)
+    scored: list[Scored] = []
     # Neither needs the other, and both compile for as long as they compute.
     with ThreadPoolExecutor(1) as pool:
         pending = None if work is None else pool.submit(asks)
         whole = gather()
-        score = partial(_scored, whole, random_state)
+        score = partial(_scored, whole, made, random_state)
         for run in runs:
-            if run == [IN_TURN] and pending is not None:
-                continue
-            name, alphas = run[0][0], [alpha for _, alpha in run]
-            settings = [(a, k) for a in alphas for k in tried[name].get(a, ranks)]
-            ask = partial(whole.bases, name, made[name], settings)
-            (bases,) = rounds(lambda _, ask=ask: ask(), 1)
-            for (alpha, k), basis in zip(settings, bases, strict=True):
-                scored.append(score((name, alpha), k, whole.beside(basis)))
+            if run != [IN_TURN] or pending is None:
+                settings = [(alpha, k) for _, alpha in run for k in ranks]
+                (found,) = rounds(lambda _, n=run[0][0], s=settings: score(n, s), 1)
+                scored += found
         held = None if pending is None else pending.result()
     if held is not None and IN_TURN in kinds:
         for count in sorted(set(ranks) & set(held.gains.ranks)):
             splits = range(min(READ_SPLITS, held.evidence.splits))
             bases = [held.evidence.basis(held.gains, s, count) for s in splits]
-            read = [score(IN_TURN, count, basis) for basis in bases]
+            read = [_read(whole, random_state, IN_TURN, count, basis) for basis in bases]
             scored.append(sorted(read, key=lambda one: one.row["score"])[len(read) // 2])
         # Of numbers that were asked for, all.
         if (asked is not None or len(kinds) == 1) and (more := set(ranks) - set(held.gains.ranks)):
-            settings = [(IN_TURN[1], k) for k in sorted(more)]
-            bases = whole.bases(IN_TURN[0], made[IN_TURN[0]], settings)
-            for (_, k), basis in zip(settings, bases, strict=True):
-                scored.append(score(IN_TURN, k, whole.beside(basis)))
-    found = _taken(whole, scored, held, kinds, asked, made, groups, few, random_state)
+            scored += score(IN_TURN[0], [(IN_TURN[1], k) for k in sorted(more)])
+    best = preferred(scored, list(made))
+    weak = weaker(alphas, ranks, made, len(whole.background.x))
+    if weak and _excess(best, random_state) < BARELY:
+        scored += score("balanced", weak)
+    chosen = _taken(whole, scored, held, kinds, asked, made, groups, few, random_state)
     on_progress(1.0)
-    return found
+    return chosen
 
 
 def _held(
@@ -175,11 +172,26 @@ def _held(
 
 
 def _scored(
+    whole: Whole, made: Objectives, random_state: int, name: str, settings: list[tuple[float, int]]
+) -> list[Scored]:
+    """Candidates of an objective at several contrasts and numbers of components."""
+    bases = whole.bases(name, made[name], settings)
+    return [
+        _read(whole, random_state, (name, alpha), k, whole.beside(basis))
+        for (alpha, k), basis in zip(settings, bases, strict=True)
+    ]
+
+
+def _read(
     whole: Whole, random_state: int, kind: tuple[str, float], count: int, basis: NDArray
 ) -> Scored:
     about = {"objective": kind[0], "alpha": float(kind[1]), "n_components": int(count)}
     read = whole.codes(basis)
     return Scored(about | separation(*read, count, random_state), basis, read[0])
+
+
+def _excess(one: Scored, random_state: int) -> float:
+    return excess(one.codes, one.row["n_components"], one.row["clusters"], random_state)
 
 
 def _taken(
@@ -189,7 +201,7 @@ def _taken(
     """The candidate by separation, or by degree, and what is said of it."""
     best = preferred(scored, list(made))
     row, basis, together = best.row, best.basis, True
-    row["excess"] = excess(best.codes, row["n_components"], row["clusters"], random_state)
+    row["excess"] = _excess(best, random_state)
     outcome, gains = ("no power", None) if held is None else (held.outcome, held.gains)
     said = f"{few if held is None else held.said}; {_described(row)}"
     if row["excess"] < DISTINCT:

@@ -12,7 +12,7 @@ from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.inference.progress import heard
 from bcnmf_jax.inference.selection._by_gain import BACKGROUND_RANKS, RANKS, by_gain
-from bcnmf_jax.inference.selection._by_separation import Choice, by_separation, contrasts
+from bcnmf_jax.inference.selection._by_separation import Choice, by_separation
 from bcnmf_jax.inference.selection._folds import TooFewError, folds
 from bcnmf_jax.inference.selection._outside import Objectives, by_name, check_objects, loss_of
 from bcnmf_jax.inference.selection._whole import Whole
@@ -62,9 +62,9 @@ def select(
         "contrastive", each with all ``alphas``; or objects, which are tried as they are, with
         their own loss, alpha and extra components, and named by their class.
     alphas : sequence of float, optional
-        Contrasts per sample. By default 1.5 of "balanced" (and, of a background of 400 rows or
-        more, 1 with one and two components), 0 of what freezes a basis of the background, several
-        of others; of the criterion "gain" 0.
+        Contrasts per sample. By default 1.5 of "balanced" (and 1 with one and two components where
+        groups are barely distinct and the background has 400 rows), 0 of what freezes a basis of
+        the background, several of others; of the criterion "gain" 0.
     ranks : sequence of int, optional
         Numbers of target components that can be chosen; by default 1 to 5, of "gain" 1 to 6.
     background_ranks : sequence of int
@@ -146,7 +146,7 @@ def choose(
             lambda: Whole(x, y, loss, random_state),
             work,
             few,
-            contrasts(list(made), alphas, asked, len(y)),
+            alphas,
             asked,
             made,
             groups,

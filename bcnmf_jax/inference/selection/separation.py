@@ -21,7 +21,7 @@ from sklearn.metrics import silhouette_score
 
 from bcnmf_jax.metrics.readout import divided, readouts
 
-VERSION = 3
+VERSION = 4
 """Raised whenever another choice may come out of the same data."""
 DISTINCT = 0.1
 """Excess from which on groups are distinct: below, the target varies by degree."""
