@@ -25,7 +25,7 @@ PLANS = {
     "a solver": Plan("contrastive", 0.8, 2, 2, bj.Frobenius(), solver=bj.MU(inner_steps=2)),
     "an object": Plan(SharedTarget(shared_rank=2, alpha=0.5), 0.5, 2, 2, bj.Frobenius()),
 }
-FAST = ("balanced", "sequential, each by itself", "an object")
+FAST = ("balanced", "an object")
 
 
 def whole(codes, rows):
