@@ -34,7 +34,7 @@ def test_elsewhere_a_line_now_and_then_with_the_time_left(clock, capsys):
             tell("choosing", second / 100)
     said = capsys.readouterr()
     assert said.out == "" and said.err.splitlines() == [
-        "[BCNMF] choosing: 10%, about 81 s left", "[BCNMF] choosing: 20%, about 76 s left",
+        "[BCNMF] choosing: 10%", "[BCNMF] choosing: 20%, about 76 s left",
         "[BCNMF] choosing: 40%, about 58 s left",
     ]  # fmt: skip
 

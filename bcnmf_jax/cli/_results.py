@@ -105,7 +105,7 @@ def shown(config: dict[str, Any], run: RunOptions) -> None:
         f"{found['steps']} steps; explains {x} of the target and {y} of the background"
     )
     if found["outcome"]:
-        print(f"{found['outcome']}: {' '.join(found['reasons'])}")
+        print(f"{found['outcome']}: {'; '.join(found['reasons'])}")
     show.table("Components", summary(run.out))
     print(f"{page if page.exists() else run.out} was written in {config['seconds']:.1f} s")
 

@@ -115,7 +115,7 @@ def shown(config: dict[str, Any], run: RunOptions) -> None:
     rows = [] if frame is None else frame.to_dict("records")
     if run.as_json:
         return show.emit({"out": run.out} | found | {"table": rows})
-    print(f"{found['outcome']}: {' '.join(found['reasons'])}")
+    print(f"{found['outcome']}: {'; '.join(found['reasons'])}")
     if rows:
         show.table("Candidates", [{k: row[k] for k in CRITERIA if k in row} for row in rows])
     if found["outcome"] == "contrast found":

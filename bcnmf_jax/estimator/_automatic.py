@@ -91,7 +91,7 @@ def automatic(
             f"{found.outcome}: {'; '.join(found.reasons)}. The fit, {found.objective} with "
             f"n_components={found.n_components}, is for inspection",
             ContrastWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return Plan(
         found.objective,

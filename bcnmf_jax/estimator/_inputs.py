@@ -155,6 +155,8 @@ def _background(model: Any, background: Any, name: str, dtype: Any) -> Matrix:
     if is_source(background):
         return _source(model, background, name)
     _refuse_odd(background, name)
+    if np.shape(background)[:1] == (0,):
+        raise ValueError(f"{name} has no rows; give at least one, or None without a background")
     columns = getattr(background, "columns", None)
     wanted = getattr(model, "feature_names_in_", None)
     if columns is not None and wanted is not None and list(columns) != list(wanted):

@@ -11,6 +11,8 @@ from typing import Any
 
 QUIET, FIRST = 2.0, 10.0
 """Seconds before a bar, and before the first line; from line to line twice as many pass."""
+EARLY = 0.2
+"""Share that is done from which on a line tells the time left."""
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
 
 
@@ -78,8 +80,10 @@ class Progress:
         if left < QUIET:
             return
         self.next = 2 * (now - self.began)
+        # Programs are compiled first, which says little of what is left.
+        ahead = f", about {left:.0f} s left" if share >= EARLY else ""
         print(
-            f"[{self.name}] {self.stage}: {share:.0%}, about {left:.0f} s left",
+            f"[{self.name}] {self.stage}: {share:.0%}{ahead}",
             file=sys.stderr,
             flush=True,
         )

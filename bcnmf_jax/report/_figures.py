@@ -41,13 +41,19 @@ def path_charts(run: Run) -> list[Chart]:
     return charts
 
 
+def by_score(run: Run) -> bool:
+    """Whether a choice was made by separation, not by net gain."""
+    table = run.tables.get("selection")
+    return table is not None and "score" in table and bool(table["score"].notna().any())
+
+
 def selection_chart(run: Run) -> Chart | None:
     """Scores of the candidates (where they were chosen by gain, net gains with their standard
     errors), a line per objective and alpha."""
     table = run.tables.get("selection")
     if table is None or not len(table):
         return None
-    scored = "score" in table and table["score"].notna().any()
+    scored = by_score(run)
     table = table[table["score"].notna()] if scored else table
     ranks, lines = sorted(table["n_components"].unique()), []
     for (objective, alpha), rows in table.groupby(["objective", "alpha"], sort=False, dropna=False):

@@ -12,7 +12,7 @@ from typing import Any
 from bcnmf_jax.extras import require
 from bcnmf_jax.report._contents import Run, read_run
 from bcnmf_jax.report._embedding import samples
-from bcnmf_jax.report._figures import path_charts, restarts_chart, selection_chart
+from bcnmf_jax.report._figures import by_score, path_charts, restarts_chart, selection_chart
 from bcnmf_jax.report._programs import lookup, programs
 from bcnmf_jax.report._trust import SUMMARY, judge, light
 from bcnmf_jax.report.run_folder import REPORT
@@ -95,6 +95,7 @@ def contents(run: Run) -> dict[str, Any]:
         "lights": SUMMARY,
         "explained": _explained(run),
         "selection": selection_chart(run),
+        "scored": by_score(run),
         "path": path_charts(run),
         "restarts": restarts_chart(run),
         "programs": programs(run, fitted) if fitted else [],

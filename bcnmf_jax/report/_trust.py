@@ -113,6 +113,10 @@ def _restarts(run: Run) -> Iterator[Verdict]:
     fine = table[~table["result"].isin(FAILED)]
     values = fine["value"].to_numpy(float)
     values = values[np.isfinite(values)]
+    objective = (run.config.get("result") or {}).get("objective")
+    if len(table) < 2 and "selection" in run.tables and objective in ("balanced", "sequential"):
+        yield Verdict("good", "Restarts", "The fit went on from the candidate that was chosen.")
+        return
     if len(table) < 2:
         yield Verdict(
             "care", "Restarts", "There was one start: whether others end elsewhere is not known."

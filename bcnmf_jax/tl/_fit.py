@@ -31,7 +31,7 @@ def bcnmf(
     group_key: str | None = None,
     n_components: int | str = "auto",
     alpha: float | str = "auto",
-    objective: str = "auto",
+    objective: str | None = None,
     loss: str | AbstractLoss = "frobenius",
     random_state: Any = 0,
     key_added: str = "bcnmf",
