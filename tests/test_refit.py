@@ -32,14 +32,15 @@ def whole(codes, rows):
     return codes
 
 
-@pytest.mark.parametrize("masked", [False, True])
+CASES = [(name, False) for name in PLANS] + [("contrastive", True), ("an object", True)]
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in FAST else pytest.mark.slow) for n in PLANS]
+    ("name", "masked"),
+    [pytest.param(*c, marks=[] if c[0] in FAST else pytest.mark.slow) for c in CASES],
 )
 def test_refits_are_the_fits_of_the_same_rows(name, masked, monkeypatch):
     """Five of them in batches of two, the last of which is filled up."""
-    if masked and (name not in ("contrastive", "an object")):
-        return
     monkeypatch.setattr(_refit, "default_size", lambda *_: 2)
     plan, rng = PLANS[name], np.random.default_rng(0)
     every = rng.gamma(2, 1, (48, 14)).astype("float32")

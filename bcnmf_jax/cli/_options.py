@@ -228,16 +228,19 @@ def keep_programs(folder: Path | None) -> None:
     at most `CACHED` bytes of what was used last stay; that of others has no limit of ours."""
     import jax
 
-    if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            folder = None
-        if folder is not None and not os.access(folder, os.W_OK):
-            folder = None
-    jax.config.update("jax_compilation_cache_dir", None if folder is None else str(folder))
-    if folder is None:
+    if folder is None or not _writable(folder):
+        jax.config.update("jax_compilation_cache_dir", None)
         return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     if folder == default_cache():
         jax.config.update("jax_compilation_cache_max_size", CACHED)
+
+
+def _writable(folder: Path) -> bool:
+    """Whether files can be written to a folder, which is made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)

@@ -31,7 +31,7 @@ SHARE = 8
 
 
 class Recipe(NamedTuple):
-    """What a plan does to prepared data, as a program takes it.
+    """Parameters of a fit of prepared data from a random start, as a program takes them.
 
     Attributes
     ----------
@@ -68,30 +68,26 @@ def fitted_basis(
     how: Recipe, data: Data, key: Key[Array, ""], stop: Stop, looks: int
 ) -> Float[Array, "K g"]:
     """Basis of one fit of prepared data, target components first; to be jitted and vmapped."""
-    if how.kind == "balanced":
-        return _balanced(how, data, key, stop, looks)
     if how.kind == "sequential":
         return _sequential(how, data, key, stop, looks)
-    made, rank = how.objective, how.rank
+    made: Any = how.objective
+    if how.kind != "balanced":
+        return _from_random(how, made, data, key, stop, looks)
+    reading = BackgroundFirst(background_rank=how.background_rank, alpha=0.0, loss=made.loss)
+    frozen = frozen_rows(reading, data, key)
+    found = _from_random(how, *balanced(made, data, frozen), key, stop, looks)
+    return jnp.concatenate([found[: how.rank], frozen])
+
+
+def _from_random(how, made, data, key, stop, looks) -> Array:
+    """Basis of a fit of all components at once from a random start."""
     solver = default_solver(made, data) if how.solver is None else how.solver
-    begun = settled(made, data, start(made, data, rank, key, "random"))
+    begun = settled(made, data, start(made, data, how.rank, key, "random"))
     return run(made, data, begun, solver, stop, looks).blocks["basis"]
 
 
-def _balanced(how, data, key, stop, looks) -> Array:
-    """That of `fit_balanced`."""
-    made: Any = how.objective
-    reading = BackgroundFirst(background_rank=how.background_rank, alpha=0.0, loss=made.loss)
-    frozen = frozen_rows(reading, data, key)
-    made, data = balanced(made, data, frozen)
-    begun = settled(made, data, start(made, data, how.rank, key, "random"))
-    solver = default_solver(made, data) if how.solver is None else how.solver
-    found = run(made, data, begun, solver, stop, looks)
-    return jnp.concatenate([found.blocks["basis"][: how.rank], frozen])
-
-
 def _sequential(how, data, key, stop, looks) -> Array:
-    """That of `fit_sequential`."""
+    """Basis of target components in turn, then the background's, as `fit_sequential` has it."""
     made: Any = how.objective
     moving = {name: data[name] for name in how.names}
     frozen = frozen_rows(made, data, key)

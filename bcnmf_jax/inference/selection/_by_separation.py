@@ -125,8 +125,8 @@ def by_separation(
         mine = [kind for kind in kinds if kind[0] == name]
         runs += [mine] if name != IN_TURN[0] else [[kind] for kind in mine]
     rounds = Rounds(len(runs) + (0 if work is None else len(work.parts)), on_progress)
-    settings = [getattr(jax.config, f"jax_default_{n}") for n in ("matmul_precision", "device")]
-    asks = partial(_held, work, groups, rounds, random_state, *settings)
+    configured = [getattr(jax.config, f"jax_default_{n}") for n in ("matmul_precision", "device")]
+    asks = partial(_held, work, groups, rounds, random_state, *configured)
     scored: list[Scored] = []
     # Neither needs the other, and both compile for as long as they compute.
     with ThreadPoolExecutor(1) as pool:
