@@ -43,6 +43,14 @@ class Size:
             metavar="ALPHA|auto", help="Contrast per sample, at least 0.", rich_help_panel=MODEL
         ),
     ] = "auto"
+    top_features: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto|all",
+            help="Features that are fitted, those with most to explain; auto: 3,000 of over 5,000.",
+            rich_help_panel=MODEL,
+        ),
+    ] = "auto"
     missing: Annotated[
         str,
         typer.Option(
@@ -56,6 +64,9 @@ class Size:
         """As `BCNMF` takes them."""
         return {
             "missing": self.missing,
+            "n_top_features": None
+            if self.top_features == "all"
+            else value_or_auto(self.top_features, int, "--top-features"),
             "n_components": value_or_auto(self.n_components, int, "--n-components"),
             "alpha": value_or_auto(self.alpha, float, "--alpha"),
         }
@@ -136,7 +147,7 @@ def fitted(
 ) -> BCNMF:
     """The fitted model; a choice of what is "auto" keeps groups whole. Passes over sparse data say
     in lines of their own how far they are."""
-    from bcnmf_jax.estimator.bcnmf import fit_watched
+    from bcnmf_jax.estimator.watched import fit_watched
     from bcnmf_jax.fitting.callbacks import Callbacks
 
     tables = inputs.target, inputs.background
@@ -144,7 +155,9 @@ def fitted(
     model = estimator(parameters | {"verbose": inputs.sparse})
     callbacks = Callbacks(model._say, lambda stage, share: tell(share, stage))
     target, background = map(as_input, tables)
-    fit_watched(model, target, None, background, None, mine, theirs, callbacks)
+    found = fit_watched(model, target, None, background, None, mine, theirs, callbacks)
+    if found.told:
+        show.say(found.told)
     model._warn()
     return model
 

@@ -21,8 +21,8 @@ from bcnmf_jax.inference.selection.candidates import KINDS
 from bcnmf_jax.inference.selection.select import OBJECTIVES, choose
 from bcnmf_jax.model.loss import AbstractLoss
 
-SAMPLED, PIECE = 4000, 32
-"""Rows of sparse matrices and sources that a choice is made on, and those read at once of them."""
+SAMPLED, PIECE = 4096, 32
+"""Most rows of a set that a choice is made on, and neighbours that are read at once."""
 
 
 class ContrastWarning(DataWarning):
@@ -65,14 +65,18 @@ def automatic(
     background = stacked(background)
     held = [given.target, background]
     objectives = (objective,) if objective else OBJECTIVES
-    rows = [spread(a.shape[0], SAMPLED if _is_streamed(a) else a.shape[0]) for a in held]
+    named = [None, None] if groups is None else [groups[name] for name in SETS]
+    rows = [spread(a.shape[0], SAMPLED, own) for a, own in zip(held, named, strict=True)]
+    said = [
+        f"{len(r)} of {a.shape[0]} rows of the {name} were read"
+        for name, a, r in zip(SETS, held, rows, strict=True)
+        if len(r) < a.shape[0]
+    ]
     if given.weights is not None:
         rows[0] = rows[0][given.weights[rows[0]] > 0]
-    some, said = {}, []
+    some = {}
     for name, a, r in zip(SETS, held, rows, strict=True):
         some[name], missing = filled(dense(a, r))
-        if _is_streamed(a) and len(r) < a.shape[0]:
-            said.append(f"{len(r)} of {a.shape[0]} rows of the {name} were read")
         if missing:
             said.append(f"{missing} missing values of the {name} stood at their feature's mean")
     if given.weights is not None:
@@ -130,11 +134,15 @@ def _suited(
     return replace(found, outcome="background unsuitable", reasons=(*wrong, *found.reasons))
 
 
-def spread(count: int, most: int) -> np.ndarray:
-    """Numbers of about ``most`` of ``count`` rows, in pieces from all over; all, where they are no
-    more."""
+def spread(count: int, most: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """Numbers of about ``most`` of ``count`` rows, in pieces from all over and from every group in
+    proportion; all, where they are no more."""
     if count <= most:
         return np.arange(count)
+    if groups is not None:
+        each = [np.flatnonzero(groups == name) for name in np.unique(groups)]
+        parts = [own[spread(len(own), max(most * len(own) // count, PIECE))] for own in each]
+        return np.sort(np.concatenate(parts))
     pieces = -(-count // PIECE)
     drawn = np.sort(np.random.default_rng(0).permutation(pieces)[: most // PIECE]) * PIECE
     return np.concatenate([np.arange(i, min(i + PIECE, count)) for i in drawn])

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 import bcnmf_jax
 import bcnmf_jax.estimator.model_files as model_files
+from bcnmf_jax.data.top_features import some_features
 from bcnmf_jax.estimator._automatic import dense, spread
 from bcnmf_jax.estimator._fit_data import FitData
 from bcnmf_jax.estimator._inputs import closed, read_target, read_weights, sets, stacked
@@ -58,6 +59,7 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     loss: Any
     missing: str
     components_: np.ndarray
+    features_: np.ndarray
     background_components_: np.ndarray
     background_basis_: np.ndarray
     n_background_components_: int
@@ -93,7 +95,7 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if full and (output or get_config()["transform_output"]) != "default":
             raise ValueError("full=True gives arrays: set_output(transform='default') first")
         with self._reading(X) as data:
-            codes = data.codes(self._reader(), self._basis())
+            codes = data.codes(self._reader(), self._seen(self._basis()))
         return codes if full else codes[:, : len(self.components_)]
 
     def inverse_transform(self, X):
@@ -140,12 +142,13 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         with self._reading(X, sample_weight) as data:
             if not hasattr(self, "background_basis_"):
                 raise ValueError("the model was saved without background_basis_; fit it again")
-            loss, basis = self._loss(), self.background_basis_
-            both = data.explained(loss, np.concatenate([self.components_, basis]))
+            loss, basis = self._loss(), self._seen(self.background_basis_)
+            own = self._seen(self.components_)
+            both = data.explained(loss, np.concatenate([own, basis]))
             if not len(basis):
                 return both
             # Components of 0 take no part, and nothing is compiled for another number of them.
-            none = np.zeros_like(self.components_)
+            none = np.zeros_like(own)
             return both - data.explained(loss, np.concatenate([none, basis]))
 
     def save(self, folder: str | Path) -> None:
@@ -202,11 +205,20 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _basis(self) -> np.ndarray:
         return np.concatenate([self.components_, self.background_components_])
 
+    def _seen(self, values: np.ndarray) -> np.ndarray:
+        """Values (..., g) of the features that were fitted, on which codes are read."""
+        features = getattr(self, "features_", None)  # which models of earlier versions lack
+        return values if features is None or features.all() else values[..., features]
+
     @contextmanager
     def _reading(self, X, sample_weight=None) -> Iterator[Sets]:
-        """New samples, checked, in the precision that they have."""
+        """New samples of the features that were fitted, checked, in the precision that they
+        have."""
         check_is_fitted(self)
         target = read_target(self, X, reset=False)
+        features = getattr(self, "features_", None)
+        if features is not None and not features.all():
+            target = some_features(target, np.flatnonzero(features))
         given = FitData(target, weights=read_weights(target, sample_weight))
         with closed(given), jax.enable_x64(given.target.dtype == np.float64):
             yield sets(given, new=True)

@@ -7,21 +7,16 @@ import warnings
 from numbers import Integral
 from typing import Any
 
-import jax
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from bcnmf_jax.data.checks import DataWarning
 from bcnmf_jax.estimator._automatic import chosen
-from bcnmf_jax.estimator._fitted import FittedModel, reference
-from bcnmf_jax.estimator._inputs import closed, read_fit, sets
-from bcnmf_jax.estimator.parameters import BESIDE, check_parameters, planned
+from bcnmf_jax.estimator._fitted import FittedModel
+from bcnmf_jax.estimator.watched import Kept, fit_watched
 from bcnmf_jax.fitting.callbacks import Callbacks
-from bcnmf_jax.fitting.plan import Plan
-from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.inference.progress import Progress
-from bcnmf_jax.inference.restarts import Restart, best, ordered
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.solvers.solver import AbstractSolver
@@ -69,6 +64,10 @@ class BCNMF(FittedModel):
         `clone` and `save` copy it.
     solver : AbstractSolver, optional
         By default that of `fit`; of sparse data and sources, `MU` or `HALS`.
+    n_top_features : int, None or "auto"
+        Features that choice and fit read, those with most to explain (of which a model without
+        structure leaves most); components have loadings of all. "auto" takes 3,000 where X has more
+        than 5,000, None all.
     missing : {"raise", "mask"}
         "mask" leaves NaN in X and background out of every sum (arrays and frames).
     n_restarts : int
@@ -114,6 +113,8 @@ class BCNMF(FittedModel):
         Steps of the restart kept.
     value_ : float
         Its reduced objective; NaN as in ``restarts_``.
+    features_ : ndarray (n_features,) of bool
+        Features that were fitted; see ``n_top_features``.
     n_features_in_ : int
     feature_names_in_ : ndarray (n_features,)
         Where X is a frame.
@@ -152,6 +153,7 @@ class BCNMF(FittedModel):
         n_background_components: int = 8,
         background: Any = None,
         solver: AbstractSolver | None = None,
+        n_top_features: int | str | None = "auto",
         missing: str = "raise",
         n_restarts: int = 8,
         random_state: Any = None,
@@ -166,6 +168,7 @@ class BCNMF(FittedModel):
         self.n_background_components = n_background_components
         self.background = background
         self.solver = solver
+        self.n_top_features = n_top_features
         self.missing = missing
         self.n_restarts = n_restarts
         self.random_state = random_state
@@ -206,19 +209,23 @@ class BCNMF(FittedModel):
         """
         with Progress("BCNMF", shown=self.verbose is None) as bar:
             told = self._share if self.verbose else bar if self.verbose is None else None
-            fit_watched(
+            found = fit_watched(
                 self, X, y, background, sample_weight, groups, background_groups,
                 Callbacks(self._say, told),
             )  # fmt: skip
-        if self.verbose is None and self.selection_ is not None:
-            print(f"[BCNMF] {chosen(self.selection_)}", file=sys.stderr, flush=True)
+        said = [found.told] if found.told else []
+        said += [] if self.selection_ is None else [chosen(self.selection_)]
+        for line in said if self.verbose is None else ():
+            print(f"[BCNMF] {line}", file=sys.stderr, flush=True)
         self._warn()
         return self
 
-    def _keep(self, plan: Plan, restarts: list[Restart], kept: Restart, basis: np.ndarray):
+    def _keep(self, found: Kept):
+        plan, kept = found.plan, found.restart
         self.components_ = kept.basis[: plan.n_components]
         self.background_components_ = kept.basis[plan.n_components :]
-        self.background_basis_ = basis
+        self.background_basis_ = found.background_basis
+        self.features_ = found.features
         self.usage_ = kept.usage
         self.n_components_ = plan.n_components
         self.n_background_components_ = plan.n_background_components
@@ -226,11 +233,11 @@ class BCNMF(FittedModel):
         self.selection_ = plan.selection
         self.result_, self.diagnostics_ = kept.result, kept.diagnostics
         self.restarts_ = {
-            "value": np.array([r.value for r in restarts]),
-            "result": np.array([r.result for r in restarts]),
+            "value": np.array([r.value for r in found.restarts]),
+            "result": np.array([r.result for r in found.restarts]),
         }
         self.n_iter_, self.value_ = kept.steps, kept.value
-        for r, one in enumerate(restarts):
+        for r, one in enumerate(found.restarts):
             self._say(f"restart {r + 1}: {one.result} after {one.steps} steps, value {one.value:g}")
 
     def _warn(self):
@@ -270,28 +277,3 @@ class BCNMF(FittedModel):
     def _say(self, text: str) -> None:
         if self.verbose:
             print(f"[BCNMF] {text}", file=sys.stderr, flush=True)
-
-
-def fit_watched(
-    model: BCNMF, X: Any, y: Any, background: Any, sample_weight: Any, groups: Any,
-    background_groups: Any, callbacks: Callbacks,
-) -> None:  # fmt: skip
-    """`BCNMF.fit` with callbacks."""
-    check_parameters(model)
-    given = read_fit(model, X, y, background, sample_weight, groups, background_groups)
-    key = jax.random.key(model._seed())
-    with closed(given), jax.enable_x64(given.target.dtype == np.float64):
-        data, stop = sets(given), Stop(model.tol, model.max_iter)
-        plan = planned(model, given, callbacks)
-        count = 1 if plan.goes_on else model.n_restarts
-        callbacks.log(
-            f"{plan.objective}, {plan.n_components} components, target {given.target.shape}: "
-            f"{count} restarts"
-        )
-        keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(count))
-        restarts = data.restarts(plan, keys, stop, callbacks)
-        kept = ordered(best(restarts), plan.n_components)
-        basis = kept.basis[plan.n_components :]
-        if plan.objective not in BESIDE and given.background is not None:
-            basis = reference(given.background, plan.n_background_components, plan.loss)
-    model._keep(plan, restarts, kept, basis)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.preparation import prepare
@@ -19,7 +19,7 @@ from bcnmf_jax.fitting.codes import solve_codes, start_all_codes
 from bcnmf_jax.fitting.loop import run
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.loss import AbstractLoss
-from bcnmf_jax.model.losses import AbstractQuadraticLoss
+from bcnmf_jax.model.losses import KL, AbstractQuadraticLoss
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data, require_target
 from bcnmf_jax.model.scale import scaled, with_codes
 from bcnmf_jax.solvers.default import default_solver
@@ -129,6 +129,19 @@ def residual_rows(
     return halves / halves.sum(1, keepdims=True)
 
 
+def has_known_row(objective: AbstractObjective) -> bool:
+    """Whether one row is frozen that is known without a fit: under KL, from the features' totals
+    (at a stationary point margins are those of the data: Ho & Van Dooren 2008)."""
+    plain = objective.frozen_objective
+    free = plain is not None and not (plain.penalties or plain.modalities)
+    return free and objective.frozen == 1 and isinstance(getattr(plain, "loss", None), KL)
+
+
+def known_row(total: Float[Array, " g"]) -> Float[Array, "1 g"]:
+    """The best row of one component under KL, of unit sum, from the total of every feature."""
+    return (total / total.sum())[None]
+
+
 def frozen_rows(objective: AbstractObjective, data: Data, key: Key[Array, ""]) -> Array:
     """Frozen rows of the basis (frozen, g): those of a fit of all backgrounds, stacked.
 
@@ -142,7 +155,10 @@ def frozen_rows(objective: AbstractObjective, data: Data, key: Key[Array, ""]) -
     if "background" not in data:
         raise ValueError(f'{type(objective).__name__} needs data["background"]')
     several = data["background"]
-    stacked = {"target": stacked_rows(several if isinstance(several, list) else [several])}
+    rows = stacked_rows(several if isinstance(several, list) else [several])
+    if has_known_row(objective) and (rows.weights is None or rows.weights.shape[1] == 1):
+        return known_row(rows.x.sum(0) if rows.weights is None else (rows.x * rows.weights).sum(0))
+    stacked = {"target": rows}
     solver = default_solver(plain, stacked)
     blocks = start(plain, stacked, objective.frozen, own, "random")
     return run(plain, stacked, blocks, solver, FROZEN, FROZEN.looks).blocks["basis"]

@@ -19,7 +19,13 @@ from bcnmf_jax.data.sources import CHUNK_ROWS, Online
 from bcnmf_jax.data.summaries import is_summary, stack, summarize
 from bcnmf_jax.fitting.arguments import check_blocks, check_types
 from bcnmf_jax.fitting.result import Fit
-from bcnmf_jax.fitting.start import FROZEN, frozen_key, start_basis
+from bcnmf_jax.fitting.start import (
+    FROZEN,
+    frozen_key,
+    has_known_row,
+    known_row,
+    start_basis,
+)
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, require_target
 from bcnmf_jax.model.scale import restored, scaled_sources, with_codes
@@ -233,7 +239,10 @@ def frozen_by_passes(
     plain, own, stop = objective.frozen_objective, frozen_key(key), FROZEN
     assert plain is not None
     several = known["background"]
-    stacked = {"target": stack(several if isinstance(several, list) else [several])}
+    whole = stack(several if isinstance(several, list) else [several])
+    if has_known_row(objective):
+        return known_row(jnp.asarray(whole.total, whole.dtype))
+    stacked = {"target": whole}
     sets = DataSets(plain, stacked, chunk_rows)
     run = Streamer(plain, sets, default_solver(plain, sets.data), stop)
     keeper = Keeper(run, path, every, {"rank": objective.frozen, "key": short_text(own)})

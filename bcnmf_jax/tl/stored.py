@@ -134,6 +134,8 @@ def write(
         "versions": versions(),
     }
     found = storable(stored) | {"restarts": pandas.DataFrame(model.restarts_)}
+    if not model.features_.all():
+        found["features"] = model.features_
     if (selection := getattr(model, "selection_", None)) is not None:
         found["selection"] = stored_choice(selection)
     own(adata)
@@ -165,7 +167,7 @@ class Stored:
     roles : ndarray (cells,)
         Numbers in `ROLES`.
     used : ndarray (genes,) of bool
-        The genes that were fitted; ``genes`` are their names.
+        The genes that have loadings; ``genes`` are their names.
     tables : dict
         ``uns[key]`` itself.
     """
@@ -206,6 +208,8 @@ class Stored:
         model = BCNMF(**parameters)
         model.components_, model.background_components_ = self.basis[:count], self.basis[count:]
         model.n_features_in_ = self.basis.shape[1]
+        every = np.ones(self.basis.shape[1], bool)
+        model.features_ = np.asarray(self.tables.get("features", every))
         for name in CHOSEN:
             setattr(model, f"{name}_", getattr(model, name))
         model.result_ = self.tables["result"]

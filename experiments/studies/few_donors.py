@@ -15,8 +15,8 @@ from functools import partial
 import pandas as pd
 from scipy.stats import binomtest
 
-import bcnmf_jax as bj
 from bcnmf_jax.inference.selection import donors, rule, separation
+from bcnmf_jax.inference.selection.select import exists
 from experiments.core.donors import donor_simulation
 from experiments.core.formats import Table
 from experiments.core.rows import Job, Row
@@ -35,15 +35,11 @@ def asked(count: int, paired: bool, strength: float, seed: int) -> Row:
     """What is answered of one data set."""
     d = donor_simulation(seed, donors=(count, count), pairs=paired, strength=strength)
     groups = {"target": d.groups, "background": d.background_groups}
-    drawn = donors.drawn((d.target, d.background), groups, seed)
-    if drawn is not None:
-        outcome, reason = donors.exists(drawn, bj.Frobenius(), seed)
-        return {"outcome": outcome, "reason": reason}
-    sets = {"target": d.target, "background": d.background}
+    data = {"target": d.target, "background": d.background}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = bj.select(sets, objectives=["sequential"], groups=groups, random_state=seed)
-    return {"outcome": found.outcome, "reason": found.reasons[0]}
+        outcome, reason = exists(data, groups=groups, random_state=seed)
+    return {"outcome": outcome, "reason": reason}
 
 
 def jobs() -> list[Job]:

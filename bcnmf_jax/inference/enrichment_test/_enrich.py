@@ -126,13 +126,15 @@ def enrichment(
     if drawn.samples is not None:
         places, exact = arrangements(*drawn.counts, pairs, n_permutations, rng)
         answers, count = [], len(places) - 1
-        refits = Refits(model._plan(), drawn.samples, _stop(model), random_state)
+        halves = [model._seen(a) for a in drawn.samples.halves]
+        samples = drawn.samples._replace(halves=(halves[0], halves[1]))
+        refits = Refits(model._plan(), samples, _stop(model), random_state)
         with heard("enrichment", on_progress, verbose) as tell:
             for i, found in enumerate(refits.answers(places, pairs)):
                 # Bases are needed of the observed arrangement alone, and are large.
                 answers.append(found._replace(bases=found.bases[:0]) if answers else found)
                 tell((i + 1) / len(places))
-        basis = np.concatenate([model.components_, model.background_components_])
+        basis = model._seen(model._basis())
         more = as_observed(basis, len(model.components_), answers)
     rows = [a | b | {"level": level, "note": drawn.note} for a, b in zip(rows, more, strict=True)]
     return Enrichment(tuple(rows), level, drawn.counts, pairs, count, exact, drawn.note)

@@ -126,7 +126,7 @@ def by_separation(
         runs += [mine] if name != IN_TURN[0] else [[kind] for kind in mine]
     rounds = Rounds(len(runs) + (0 if work is None else len(work.parts)), on_progress)
     configured = [getattr(jax.config, f"jax_default_{n}") for n in ("matmul_precision", "device")]
-    asks = partial(_held, work, groups, rounds, random_state, *configured)
+    asks = partial(existence, work, groups, rounds, random_state, *configured)
     scored: list[Scored] = []
     # Neither needs the other, and both compile for as long as they compute.
     with ThreadPoolExecutor(1) as pool:
@@ -157,10 +157,10 @@ def by_separation(
     return chosen
 
 
-def _held(
+def existence(
     work: Any, groups: dict, rounds: Rounds, random_state: int, precision: Any, device: Any
 ) -> Held:
-    """In a thread of its own, to which these settings of JAX belong."""
+    """Whether there is a contrast, in a thread to which these settings of JAX belong."""
     donors = drawn((work.x, work.y), groups, random_state) if len(groups) == 2 else None
     with (
         jax.enable_x64(work.x.dtype == np.float64),

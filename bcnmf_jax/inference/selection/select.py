@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.inference.progress import heard
-from bcnmf_jax.inference.selection._by_gain import BACKGROUND_RANKS, RANKS, by_gain
-from bcnmf_jax.inference.selection._by_separation import Choice, by_separation
+from bcnmf_jax.inference.selection._by_gain import BACKGROUND_RANKS, RANKS, Rounds, by_gain
+from bcnmf_jax.inference.selection._by_separation import (
+    IN_TURN,
+    Choice,
+    by_separation,
+    existence,
+)
 from bcnmf_jax.inference.selection._folds import TooFewError, folds
 from bcnmf_jax.inference.selection._outside import Objectives, by_name, check_objects, loss_of
 from bcnmf_jax.inference.selection._whole import Whole
@@ -157,6 +163,45 @@ def choose(
     if work is None:
         return Choice(_powerless(few, list(made), alphas, ranks, background_ranks))
     return Choice(by_gain(work, alphas, ranks, background_ranks, groups, on_progress))
+
+
+def exists(
+    data: dict, *, groups: dict | None = None, loss: AbstractLoss | None = None,
+    splits: int = SPLITS, random_state: int = 0,
+) -> tuple[str, str]:  # fmt: skip
+    """Whether there is a contrast, as `select` answers it, and what says so; nothing is chosen.
+
+    Parameters
+    ----------
+    data, groups, loss, splits, random_state
+        As of `select`.
+
+    Returns
+    -------
+    str, str
+        "contrast found", "no contrast found" or "no power", and a sentence.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `select`.
+    """
+    axes = {"objectives": IN_TURN[:1], "ranks": (1,), "background_ranks": (1,)}
+    check(data, axes, splits, random_state)
+    _check_sets(groups, "groups")
+    groups, made = groups or {}, by_name(IN_TURN[:1])
+    loss = loss_of(IN_TURN[:1]) if loss is None else loss
+    x, y = _read(data, made, loss)
+    try:
+        parts = folds(x, y, splits, random_state, groups.get("target"), groups.get("background"))
+    except TooFewError as error:
+        return "no power", str(error)
+    weigh = any(part.filled for fold in parts for part in fold)
+    work = Work(x, y, parts, loss, random_state, weigh, (None, None), made)
+    rounds = Rounds(splits, lambda _: None)
+    configured = [getattr(jax.config, f"jax_default_{n}") for n in ("matmul_precision", "device")]
+    held = existence(work, groups, rounds, random_state, *configured)
+    return held.outcome, held.said
 
 
 def _read(data: dict, made: Objectives, loss: AbstractLoss) -> tuple[NDArray, NDArray]:

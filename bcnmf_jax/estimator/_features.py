@@ -1,0 +1,178 @@
+"""Fits of the features with most to explain, and loadings of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import nnls
+from scipy.sparse import issparse
+
+from bcnmf_jax.data.checks import check_values
+from bcnmf_jax.data.top_features import (
+    held,
+    pieces,
+    row_totals,
+    some_features,
+    top,
+    unexplained,
+)
+from bcnmf_jax.estimator._automatic import filled
+from bcnmf_jax.estimator._fit_data import FitData, Matrix
+from bcnmf_jax.estimator._inputs import is_source, sets
+from bcnmf_jax.inference.restarts import Restart
+from bcnmf_jax.model.loss import AbstractLoss
+from bcnmf_jax.model.objective import AbstractObjective
+
+WIDE, TOP = 5000, 3000
+"""Number of features above which "auto" fits the top ones alone, and how many it takes."""
+DENSE = 2**28
+"""Bytes up to which chosen features of sparse matrices and sources are fitted as arrays."""
+RIDGE = 1e-8
+"""Of the mean squared norm of codes, so that components of 0 leave a system that can be solved."""
+
+
+class Narrowed(NamedTuple):
+    """Data of some features, and the places of these among all.
+
+    Attributes
+    ----------
+    given : FitData
+    columns : int array (k,)
+    width : int
+        Number of all features.
+    """
+
+    given: FitData
+    columns: Int[np.ndarray, " k"]
+    width: int
+
+    @property
+    def told(self) -> str:
+        """What is fitted, in one line."""
+        return (
+            f"{len(self.columns)} of {self.width} features are fitted, those with most to explain; "
+            "loadings of the others follow from the codes"
+        )
+
+
+def narrowed(given: FitData, asked: int | str | None, loss: AbstractLoss) -> Narrowed | None:
+    """The features that a fit takes; None where it takes all.
+
+    Raises
+    ------
+    ValueError
+        For sources with values that no fit takes.
+    """
+    width = given.target.shape[1]
+    count = width if asked is None else TOP if asked == "auto" else int(asked)
+    if width <= (WIDE if asked == "auto" else count):
+        return None
+    backgrounds = _listed(given.background)
+    parts = [given.target, *backgrounds]
+    found = unexplained([_complete(a) for a in parts], counts=not loss.bounded)
+    columns = top(found.misfit, count)
+    each = zip(parts, found.stored, strict=True)
+    kept = [held(some_features(a, columns), int(n[columns].sum())) for a, n in each]
+    dense = sum(a.shape[0] for a in kept) * count * np.dtype(kept[0].dtype).itemsize
+    if dense <= DENSE:
+        kept = [a.toarray() if issparse(a) else a[:] for a in kept]
+    target, *rest = kept
+    several = isinstance(given.background, list)
+    background: Any = (rest if several else rest[0]) if rest else None
+    return Narrowed(given._replace(target=target, background=background), columns, width)
+
+
+def _listed(background: Any) -> list[Any]:
+    if background is None:
+        return []
+    return background if isinstance(background, list) else [background]
+
+
+class _Checked:
+    """A source whose values are checked as they are read."""
+
+    def __init__(self, source: Any):
+        self.source, self.shape, self.dtype = source, source.shape, source.dtype
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        x = self.source[rows]
+        bad = lambda: int((~np.isfinite(x)).sum())  # noqa: E731
+        check_values(x.min(), x.max(), bad, x.dtype, "a source", constant=True)
+        return x
+
+
+def _complete(a: Matrix) -> Any:
+    """A set without missing values, checked where `read_fit` does not read it."""
+    if is_source(a):
+        return _Checked(a)
+    return filled(a)[0] if isinstance(a, np.ndarray) else a
+
+
+def widened(
+    kept: Restart, narrow: Narrowed, given: FitData, reading: AbstractObjective, both: bool
+) -> Restart:
+    """A restart with loadings of all features, rows of unit sum, and usage of these.
+
+    Loadings of features that were not fitted are those of nonnegative least squares of the data on
+    the codes of their rows. Under a loss of counts a row counts by the inverse of its total, as its
+    variance is near the latter.
+
+    Parameters
+    ----------
+    given : FitData
+        All features.
+    both : bool
+        Rows of the background take part, too.
+    """
+    basis = np.zeros((len(kept.basis), narrow.width), kept.basis.dtype)
+    basis[:, narrow.columns] = kept.basis
+    rest = np.setdiff1d(np.arange(narrow.width), narrow.columns)
+    rows = _with_codes(kept, narrow.given, given, reading, both)
+    gram, products = _normal_equations(rows, not reading.loss.bounded)
+    basis[:, rest] = _least_squares(gram, products[:, rest])
+    unit = basis.sum(1)
+    unit = np.where(unit > 0, unit, 1)
+    return kept._replace(
+        basis=basis / unit[:, None],
+        usage={name: codes * unit for name, codes in kept.usage.items()},
+    )
+
+
+def _with_codes(
+    kept: Restart, some: FitData, given: FitData, reading: AbstractObjective, both: bool
+) -> Iterable[tuple[Any, Float[np.ndarray, "n K"], np.ndarray]]:
+    """Every set that takes part with its codes and weights."""
+    parts, wholes, weights = [some.target], [given.target], [given.weights]
+    if both:
+        parts += _listed(some.background)
+        wholes += _listed(given.background)
+        weights += [None] * (len(parts) - 1)
+    for narrow, whole, v in zip(parts, wholes, weights, strict=True):
+        codes = sets(FitData(narrow), new=True).codes(reading, kept.basis)
+        yield whole, np.asarray(codes, float), np.ones(len(codes)) if v is None else v
+
+
+def _normal_equations(rows: Iterable, counts: bool) -> tuple[np.ndarray, np.ndarray]:
+    """``C' D C`` (K, K) and ``C' D X`` (K, g) over all rows."""
+    gram, products = 0.0, 0.0
+    for a, codes, v in rows:
+        for where, x in pieces(_complete(a)):
+            c, d = codes[where], np.asarray(v, float)[where]
+            if counts:
+                r = row_totals(x)
+                d = np.where(r > 0, d / np.where(r > 0, r, 1), 0)
+            weighted = c * d[:, None]
+            gram = gram + weighted.T @ c
+            products = products + np.asarray(x.T @ weighted).T
+    return np.asarray(gram), np.asarray(products)
+
+
+def _least_squares(gram: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """Nonnegative W (K, g) that minimises ``W' G W / 2 - W' P``, column by column."""
+    scale = np.trace(gram) / len(gram) or 1.0
+    root = np.linalg.cholesky(gram + RIDGE * scale * np.eye(len(gram))).T
+    right = np.linalg.solve(root.T, products)
+    return np.stack([nnls(root, column)[0] for column in right.T], axis=1)
