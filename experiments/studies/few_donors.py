@@ -27,7 +27,9 @@ CELLS = ((3, False), (4, False), (8, False), (3, True), (4, True), (5, True), (8
 STRENGTHS = (0.0, 0.1, 0.3)
 DRAWS, BY_SPLITS = {0.0: 300, 0.1: 100, 0.3: 100}, 100
 """Data sets of each strength, and most of them where splits decide."""
-SPLITS = digest("splits", rule.VERSION, separation.VERSION)
+SPLITS = digest("existence by splits", rule.VERSION)
+PAST = frozenset(digest("splits", rule.VERSION, v) for v in range(1, separation.VERSION))
+"""Rows of whole choices where splits decide, whose existence is that of `exists`."""
 HASH = digest(donors.EXCHANGES, donors.LEVEL, donors.ROWS, donors.COMPONENTS)
 
 
@@ -61,6 +63,7 @@ def jobs() -> list[Job]:
 
 def few_donors_table(rows: list[Row]) -> Table:
     """One line per number of donors: shares of contrasts found, with 95 % intervals."""
+    rows = [row for row in rows if row["config_hash"] not in PAST]
     body, records = [], []
     for count, paired in CELLS:
         cells = [f"{count} {'pairs' if paired else 'against ' + str(count)}"]
@@ -94,4 +97,4 @@ def few_donors_table(rows: list[Row]) -> Table:
     )
 
 
-STUDY = Study("few_donors", jobs, few_donors_table)
+STUDY = Study("few_donors", jobs, few_donors_table, PAST)
