@@ -30,6 +30,7 @@ def adata():
     basis = rng.gamma(0.5, 1, (5, GENES))
     basis /= basis.sum(1, keepdims=True)
     model.components_, model.background_components_ = basis[:2], basis[2:]
+    model.features_ = np.ones(basis.shape[1], bool)
     model.result_, model.diagnostics_ = "converged", {"x_explained": 0.5, "y_explained": 0.4}
     model.restarts_ = {"value": np.array([1.0, 2.0]), "result": np.array(["converged"] * 2)}
     roles = np.repeat([0, 1, 2], CELLS // 3).astype(np.int8)

@@ -209,7 +209,9 @@ def test_too_little_to_tell(programs):
     assert few.outcome == "no power" and few.table == () and "are needed" in few.reasons[0]
 
 
-@pytest.mark.parametrize(("count", "rows"), [(2, 240), (0, 240), (2, 20)])
+@pytest.mark.parametrize(
+    ("count", "rows"), [(2, 20), *(pytest.param(c, 240, marks=pytest.mark.slow) for c in (0, 2))]
+)
 def test_existence_alone_is_that_of_a_choice(programs, count, rows):
     data = {k: v[:rows] for k, v in programs(count).items()}
     found = bj.select(data, objectives=["sequential"], ranks=(1,), splits=4)

@@ -223,7 +223,7 @@ def test_online_passes_come_near_sooner():
 
 def test_progress_is_told(holed):
     told = []
-    made = bj.BackgroundFirst(1, 0.5, bj.KL())
+    made = bj.BackgroundFirst(2, 0.5, bj.KL())
     f = bj.stream(
         made, holed, rank=2, key=KEY, stop=bj.Stop(0.0, 3), chunk_rows=16, on_progress=told.append
     )
@@ -231,6 +231,20 @@ def test_progress_is_told(holed):
     assert [p.epoch for p in told[-3:]] == [1, 2, 3] and {p.epochs for p in told[-3:]} == {3}
     assert all(p.cells_per_second > 0 for p in told) and told[-1].seconds_left == 0
     assert int(f.steps) == 3
+
+
+def test_one_frozen_row_of_kl_needs_no_fit(holed):
+    told, made, where = [], bj.BackgroundFirst(1, 0.5, bj.KL()), {"rank": 2, "key": KEY}
+    f = bj.stream(made, holed, **where, stop=bj.Stop(0.0, 2), on_progress=told.append)
+    assert {p.stage for p in told} == {"fit"}
+    y = holed["background"]
+    y = np.concatenate(y) if isinstance(y, list) else np.asarray(y)
+    np.testing.assert_allclose(f.blocks["basis"][-1], y.sum(0) / y.sum(), rtol=1e-5)
+    plain = bj.fit(
+        bj.NMF(bj.KL()), {"target": y}, bj.init(bj.NMF(bj.KL()), {"target": y}, 1, KEY),
+        stop=bj.Stop(1e-7, 200),
+    )  # fmt: skip
+    np.testing.assert_allclose(f.blocks["basis"][-1], plain.blocks["basis"][0], rtol=1e-4)
 
 
 PEAK = """

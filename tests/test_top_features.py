@@ -62,7 +62,7 @@ def test_top_takes_the_largest_and_of_equal_ones_the_first():
     assert top(np.array([1.0, 3, 2, 3, 2]), 3).tolist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize("loss", ["frobenius", "kl"])
+@pytest.mark.parametrize("loss", ["frobenius", pytest.param("kl", marks=pytest.mark.slow)])
 def test_loadings_of_all_features_are_near_those_of_a_fit_of_all(planted, loss):
     x, y, own = planted
     fit = lambda n: bj.BCNMF(  # noqa: E731

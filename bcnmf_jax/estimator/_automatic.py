@@ -53,8 +53,7 @@ def automatic(
     ValueError
         For an objective that has no choice, and for an alpha for each of several backgrounds.
     """
-    background = given.background
-    assert background is not None
+    assert given.background is not None
     if alpha is not None and np.ndim(alpha) > 0:
         raise ValueError(
             "alpha has a value for each background, and a choice takes one: give n_components= and "
@@ -62,26 +61,8 @@ def automatic(
         )
     if objective is not None and objective not in KINDS:
         raise ValueError(f"'auto' chooses for objectives {KINDS}, found objective={objective!r}")
-    background = stacked(background)
-    held = [given.target, background]
     objectives = (objective,) if objective else OBJECTIVES
-    named = [None, None] if groups is None else [groups[name] for name in SETS]
-    rows = [spread(a.shape[0], SAMPLED, own) for a, own in zip(held, named, strict=True)]
-    said = [
-        f"{len(r)} of {a.shape[0]} rows of the {name} were read"
-        for name, a, r in zip(SETS, held, rows, strict=True)
-        if len(r) < a.shape[0]
-    ]
-    if given.weights is not None:
-        rows[0] = rows[0][given.weights[rows[0]] > 0]
-    some = {}
-    for name, a, r in zip(SETS, held, rows, strict=True):
-        some[name], missing = filled(dense(a, r))
-        if missing:
-            said.append(f"{missing} missing values of the {name} stood at their feature's mean")
-    if given.weights is not None:
-        said.append("rows of the target counted alike, without those of weight 0")
-    who = {n: np.asarray(groups[n])[r] for n, r in zip(SETS, rows, strict=True)} if groups else None
+    some, who, said = _read(given, groups)
     choice = choose(
         some, objectives=objectives, alphas=None if alpha is None else (alpha,), loss=loss,
         groups=who, on_progress=on_progress,
@@ -107,6 +88,34 @@ def automatic(
         start=choice.start,
         together=found.together,
     )
+
+
+def _read(
+    given: FitData, groups: dict[str, Any] | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None, list[str]]:
+    """Rows of both sets that a choice is made on, donors of these, and what was read instead of
+    the data as they are."""
+    held = [given.target, stacked(given.background)]
+    named = [None, None] if groups is None else [np.asarray(groups[name]) for name in SETS]
+    rows = [spread(a.shape[0], SAMPLED, own) for a, own in zip(held, named, strict=True)]
+    said = [
+        f"{len(r)} of {a.shape[0]} rows of the {name} were read"
+        for name, a, r in zip(SETS, held, rows, strict=True)
+        if len(r) < a.shape[0]
+    ]
+    if given.weights is not None:
+        rows[0] = rows[0][given.weights[rows[0]] > 0]
+    some = {}
+    for name, a, r in zip(SETS, held, rows, strict=True):
+        some[name], missing = filled(dense(a, r))
+        if missing:
+            said.append(f"{missing} missing values of the {name} stood at their feature's mean")
+    if given.weights is not None:
+        said.append("rows of the target counted alike, without those of weight 0")
+    who = None
+    if groups is not None:
+        who = {n: np.asarray(groups[n])[r] for n, r in zip(SETS, rows, strict=True)}
+    return some, who, said
 
 
 def chosen(found: Selection) -> str:
