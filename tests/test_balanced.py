@@ -188,6 +188,18 @@ def test_three_donors_against_three_get_an_answer(strength, outcome):
     assert "all 20 arrangements of donors" in reason and "smallest possible is 0.05" in reason
 
 
+@pytest.mark.parametrize(("strength", "outcome"), [(3.0, "contrast found"), (0.0, None)])
+def test_three_pairs_are_exchanged_as_six_donors(strength, outcome):
+    x, y, groups = cells((3, 3), strength, 0)
+    pairs = {name: np.char.lstrip(own, "tb") for name, own in groups.items()}
+    assert set(pairs["target"]) == set(pairs["background"])
+    found = donors.drawn((x, y), pairs, 0)
+    assert not found.paired and found.shared == 3
+    said, reason = donors.exists(found, bj.Frobenius(), 0)
+    assert (said == outcome) if outcome else (said != "contrast found")
+    assert "all 20 arrangements of donors" in reason and "3 donors of both sets count" in reason
+
+
 def test_donors_that_cannot_be_exchanged_are_left_to_splits():
     x, y, groups = cells((2, 3), 0.0, 0)
     assert donors.drawn((x, y), groups, 0) is None

@@ -15,7 +15,7 @@ from functools import partial
 import pandas as pd
 from scipy.stats import binomtest
 
-from bcnmf_jax.inference.selection import donors, rule, separation
+from bcnmf_jax.inference.selection import donors
 from bcnmf_jax.inference.selection.select import exists
 from experiments.core.donors import donor_simulation
 from experiments.core.formats import Table
@@ -23,13 +23,16 @@ from experiments.core.rows import Job, Row
 from experiments.core.study import Study, digest
 
 CELLS = ((3, False), (4, False), (8, False), (3, True), (4, True), (5, True), (8, True))
-"""Donors a side, and whether they are pairs; of three and four pairs splits decide."""
+"""Donors a side, and whether they are pairs."""
 STRENGTHS = (0.0, 0.1, 0.3)
-DRAWS, BY_SPLITS = {0.0: 300, 0.1: 100, 0.3: 100}, 100
-"""Data sets of each strength, and most of them where splits decide."""
-SPLITS = digest("existence by splits", rule.VERSION)
-PAST = frozenset(digest("splits", rule.VERSION, v) for v in range(1, separation.VERSION))
-"""Rows of whole choices where splits decide, whose existence is that of `exists`."""
+DRAWS = {0.0: 300, 0.1: 100, 0.3: 100}
+"""Data sets of each strength."""
+FEW = digest("pairs as donors", donors.EXCHANGES, donors.LEVEL, donors.ROWS, donors.COMPONENTS)
+"""Of three and four pairs, which are exchanged as if they were none."""
+PAST = frozenset(
+    [digest("existence by splits", 5), *(digest("splits", 5, version) for version in range(1, 4))]
+)
+"""Rows of three and four pairs by held-out samples, which decided there before."""
 HASH = digest(donors.EXCHANGES, donors.LEVEL, donors.ROWS, donors.COMPONENTS)
 
 
@@ -49,7 +52,7 @@ def jobs() -> list[Job]:
     return [
         (
             {
-                "config_hash": SPLITS if paired and count < 5 else HASH,
+                "config_hash": FEW if paired and count < 5 else HASH,
                 "donors": count, "paired": paired, "strength": strength, "seed": seed,
             },
             partial(asked, count, paired, strength, seed),
@@ -57,7 +60,7 @@ def jobs() -> list[Job]:
         for seed in range(max(DRAWS.values()))
         for count, paired in CELLS
         for strength in STRENGTHS
-        if seed < (min(DRAWS[strength], BY_SPLITS) if paired and count < 5 else DRAWS[strength])
+        if seed < DRAWS[strength]
     ]  # fmt: skip
 
 

@@ -42,11 +42,14 @@ class Donors(NamedTuple):
     counts : tuple of int
     paired : bool
         Donors of both sets, at the same place of each.
+    shared : int
+        Donors of both sets that are exchanged as if they were two; 0 of pairs.
     """
 
     rows: NDArray
     counts: tuple[int, int]
     paired: bool
+    shared: int = 0
 
 
 def drawn(sets: tuple[NDArray, NDArray], groups: dict[str, Any], seed: int) -> Donors | None:
@@ -54,16 +57,25 @@ def drawn(sets: tuple[NDArray, NDArray], groups: dict[str, Any], seed: int) -> D
     names = [np.asarray(groups[n]).astype(str) for n in ("target", "background")]
     found = [np.unique(own) for own in names]
     common = np.intersect1d(found[0], found[1])
-    paired = len(common) >= LEAST_PAIRS
-    # Too few pairs to exchange: donors of one set alone, if there are enough of them.
-    found = [common, common] if paired else [np.setdiff1d(own, common) for own in found]
-    if not paired and min(map(len, found)) < LEAST:
-        return None
+    paired, shared = len(common) >= LEAST_PAIRS, 0
+    if paired:
+        found = [common, common]
+    else:
+        alone = [np.setdiff1d(own, common) for own in found]
+        if min(map(len, alone)) >= LEAST:
+            found = alone
+        elif min(map(len, found)) < LEAST:
+            return None
+        else:
+            # Too few pairs to exchange within them. As if a donor of both sets were two, there are
+            # more arrangements, and those that set a donor's samples against each other, as the
+            # observed one does, have the smallest gains where such samples are alike.
+            shared = len(common)
     rng = np.random.default_rng(seed)
     members = [[x[own == g] for g in mine] for x, own, mine in zip(sets, names, found, strict=True)]
     size = min(ROWS, max(len(m) for side in members for m in side))
     rows = [_draw(m, size, rng) for side in members for m in side]
-    return Donors(np.stack(rows), (len(found[0]), len(found[1])), paired)
+    return Donors(np.stack(rows), (len(found[0]), len(found[1])), paired, shared)
 
 
 def _draw(rows: NDArray, size: int, rng: np.random.Generator) -> NDArray:
@@ -85,6 +97,8 @@ def exists(donors: Donors, loss: AbstractLoss, seed: int) -> tuple[str, str]:
         f"{'pairs' if donors.paired else 'donors'} (p = {p:.2g}; the smallest possible is "
         f"{least:.2g})"
     )
+    if donors.shared:
+        said = f"{said}; {donors.shared} donors of both sets count as two each"
     if p <= LEVEL:
         return "contrast found", said
     middle = places[int(np.argsort(gains)[len(gains) // 2])]
