@@ -103,18 +103,18 @@ def test_a_checkpoint_of_another_fit_is_refused(holed, tmp_path):
 
 def test_checkpoints_are_whole_or_absent(tmp_path, monkeypatch):
     path = tmp_path / "c"
-    assert checkpoint.load(path) is None
-    checkpoint.save(path, [np.arange(3), jnp.ones(2)], {"a": [1, "b"]})
+    assert checkpoint.load_checkpoint(path) is None
+    checkpoint.save_checkpoint(path, [np.arange(3), jnp.ones(2)], {"a": [1, "b"]})
 
     def fail(*_):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        checkpoint.save(path, [np.zeros(9)], {})
-    arrays, about = checkpoint.load(path)
+        checkpoint.save_checkpoint(path, [np.zeros(9)], {})
+    arrays, about = checkpoint.load_checkpoint(path)
     np.testing.assert_array_equal(arrays[0], [0, 1, 2])
     assert about == {"a": [1, "b"]} and [p.name for p in tmp_path.iterdir()] == ["c"]
     np.savez(tmp_path / "o.npz", about=np.array([{}], object))
     with pytest.raises(ValueError, match="cannot be read"):
-        checkpoint.load(tmp_path / "o.npz")
+        checkpoint.load_checkpoint(tmp_path / "o.npz")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import bcnmf_jax as bj
-from bcnmf_jax.streaming._checkpoint import load
+from bcnmf_jax.streaming import load_checkpoint
 from tests.contracts import same
 
 PROGRAM = Path(__file__).parents[1] / "docs" / "examples" / "distributed.py"
@@ -78,7 +78,7 @@ class Job:
     def result(self):
         """Blocks of all rows, put together from what each process wrote."""
         count = len(self.workers)
-        found = [load(self.out / f"fit.{i}of{count}.npz") for i in range(count)]
+        found = [load_checkpoint(self.out / f"fit.{i}of{count}.npz") for i in range(count)]
         background, basis, target = ([f[0][j] for f in found] for j in range(3))
         for other in basis[1:]:
             np.testing.assert_array_equal(other, basis[0])

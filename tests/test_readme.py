@@ -2,7 +2,9 @@
 
 import re
 import warnings
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,6 +15,33 @@ from tests.tables import OBJECTIVES, SOLVERS, Objective, two_sets
 README = Path(bj.__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
 EXAMPLE = re.search(r"<!-- objective -->\n```python\n(.*?)```", README.read_text(), flags=re.S)
+
+
+def test_names_in_the_documentation_exist():
+    """Also those of cells that are not run without data, or only when pages are built."""
+    root, lost = README.parent, []
+    pages = [README, *(root / "docs").rglob("*.md"), *(root / "docs").rglob("examples/*.py")]
+    for page in pages:
+        text = page.read_text()
+        found = re.findall(r"\b(?:bj|bcnmf_jax)((?:\.\w+)+)", text)
+        for module, names in re.findall(r"from bcnmf_jax([\w.]*) import ([\w, ]+)", text):
+            found += [f"{module}.{name.split()[0]}" for name in names.split(",") if name.strip()]
+        lost += [f"{page.relative_to(root)}: bcnmf_jax{name}" for name in found if not known(name)]
+    assert len(pages) > 15 and not lost
+
+
+def known(name: str) -> bool:
+    held = bj
+    for part in name.split(".")[1:]:
+        if not hasattr(held, part) and isinstance(held, ModuleType):
+            try:
+                import_module(f"{held.__name__}.{part}")
+            except ModuleNotFoundError:
+                return False
+        if not hasattr(held, part):
+            return False
+        held = getattr(held, part)
+    return True
 
 
 def test_examples_run():

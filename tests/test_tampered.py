@@ -330,13 +330,13 @@ def test_models_cut_short(name, run):
 )  # fmt: skip
 def test_members_of_checkpoints(members, tmp_path):
     np.savez(tmp_path / "c.npz", **members)
-    error = documented(lambda: checkpoint.load(tmp_path / "c.npz"), ValueError)
+    error = documented(lambda: checkpoint.load_checkpoint(tmp_path / "c.npz"), ValueError)
     assert error is None or "remove it to begin anew" in str(error)
 
 
 def test_checkpoints_that_are_no_archives(tmp_path):
     path = tmp_path / "c.npz"
-    checkpoint.save(path, [np.ones((3, 2)), np.arange(4)], {"format": 1})
+    checkpoint.save_checkpoint(path, [np.ones((3, 2)), np.arange(4)], {"format": 1})
     before, rng = path.read_bytes(), np.random.default_rng(0)
     np.save(tmp_path / "one.npy", np.ones(3))
     encrypted = before.replace(b"PK\x01\x02\x14\x03", b"PK\x01\x02\x3f\x03", 1)
@@ -346,12 +346,12 @@ def test_checkpoints_that_are_no_archives(tmp_path):
         *(before[:length] for length in range(0, len(before), 97)),
     ):  # fmt: skip
         path.write_bytes(content)
-        documented(lambda: checkpoint.load(path), ValueError)
+        documented(lambda: checkpoint.load_checkpoint(path), ValueError)
     for at in range(0, len(before), 7):
         odd = bytearray(before)
         odd[at] ^= 255
         path.write_bytes(odd)
-        documented(lambda: checkpoint.load(path), ValueError)
+        documented(lambda: checkpoint.load_checkpoint(path), ValueError)
 
 
 def test_rows_of_a_sweep(tmp_path):

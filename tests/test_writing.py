@@ -148,7 +148,7 @@ def test_rows_are_appended_and_a_torn_one_is_written_again(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         append_lines(path, [float("nan")])
     with pytest.raises(ValueError, match="JSON compliant"):
-        checkpoint.save(tmp_path / "a.npz", [], {"value": float("inf")})
+        checkpoint.save_checkpoint(tmp_path / "a.npz", [], {"value": float("inf")})
     assert names(tmp_path) == ["rows.jsonl"]
     assert path.read_text() == "[1]\n[2\n[3]\n"
 

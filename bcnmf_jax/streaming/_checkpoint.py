@@ -13,7 +13,7 @@ from bcnmf_jax.storage.files import whole_file
 from bcnmf_jax.storage.json_text import parsed
 
 
-def save(path: str | Path, arrays: Sequence[Any], about: dict[str, Any]) -> None:
+def save_checkpoint(path: str | Path, arrays: Sequence[Any], about: dict[str, Any]) -> None:
     """Write arrays and a description; a file of that name is replaced when all is on disk.
 
     Parameters
@@ -37,7 +37,7 @@ def save(path: str | Path, arrays: Sequence[Any], about: dict[str, Any]) -> None
         np.savez(file, about=np.array(text), **named)  # pyright: ignore
 
 
-def load(path: str | Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:
+def load_checkpoint(path: str | Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:
     """Arrays and description, or None where there is no such file. Nothing is unpickled.
 
     Raises

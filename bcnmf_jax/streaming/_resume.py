@@ -62,7 +62,9 @@ class Keeper:
     def save(self, state: State, last: bool) -> None:
         """Write a checkpoint where one is due, or is the last."""
         if self.path is not None and (last or state.epoch % self.every == 0):
-            checkpoint.save(self.path, [*jax.tree.leaves(state), *self.totals], self.about)
+            checkpoint.save_checkpoint(
+                self.path, [*jax.tree.leaves(state), *self.totals], self.about
+            )
 
     def load(self, width: int) -> State | None:
         """The state to go on from, or None; ``width`` is the number of components.
@@ -72,7 +74,7 @@ class Keeper:
         ValueError
             If the checkpoint is of another fit, or its arrays are not those of a state.
         """
-        found = None if self.path is None else checkpoint.load(self.path)
+        found = None if self.path is None else checkpoint.load_checkpoint(self.path)
         if found is None:
             return None
         arrays, about = found

@@ -11,7 +11,8 @@ Each process learns its place from its environment, by the first of these names 
 It reads its own share of the rows of both files and no others. Every ``--every`` steps it writes
 ``step-....npz``: the basis and the codes of its rows. If a process dies the others end with an
 error within a minute; started again, all go on from the last step that every process has written.
-At the end ``fit-....npz`` holds the same, one file per process (see `bcnmf_jax.checkpoint.load`).
+At the end ``fit-....npz`` holds the same, one file per process; both are read by
+`bcnmf_jax.streaming.load_checkpoint`.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import numpy as np
 from jax.experimental.multihost_utils import process_allgather
 
 import bcnmf_jax as bj
-from bcnmf_jax.streaming._checkpoint import load, save
+from bcnmf_jax.streaming import load_checkpoint, save_checkpoint
 
 PLACES = {
     "address": ("JAX_COORDINATOR_ADDRESS",),
@@ -91,7 +92,7 @@ def resume(folder: Path, about: dict, start: dict) -> tuple[dict, int]:
     step = max(shared)
     if step == 0:
         return start, 0
-    leaves, then = load(file(folder, f"step-{step:08d}")) or ([], {})
+    leaves, then = load_checkpoint(file(folder, f"step-{step:08d}")) or ([], {})
     if then != about:
         raise SystemExit(f"{folder} holds checkpoints of another job: {then}, not {about}")
     return jax.tree.unflatten(jax.tree.structure(start), leaves), step
@@ -99,7 +100,7 @@ def resume(folder: Path, about: dict, start: dict) -> tuple[dict, int]:
 
 def keep(folder: Path, step: int, about: dict, blocks: dict) -> None:
     """Write a checkpoint and drop all but the last two: no process is further behind."""
-    save(file(folder, f"step-{step:08d}"), jax.tree.leaves(blocks), about)
+    save_checkpoint(file(folder, f"step-{step:08d}"), jax.tree.leaves(blocks), about)
     for old in written(folder)[:-2]:
         file(folder, f"step-{old:08d}").unlink()
 
@@ -125,7 +126,7 @@ def run(options: argparse.Namespace) -> None:
         if result != "max_steps" or step >= options.steps:
             break
     found = {"step": step, "result": result, "cost": float(fit.costs["basis"])}
-    save(file(options.out, "fit"), jax.tree.leaves(blocks), about | found)
+    save_checkpoint(file(options.out, "fit"), jax.tree.leaves(blocks), about | found)
     if jax.process_index() == 0:
         print(f"{result} after {step} steps, cost {found['cost']:.6g}")
 
