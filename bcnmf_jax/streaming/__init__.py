@@ -10,5 +10,6 @@ from bcnmf_jax.streaming.sequential import fit_sequential
 
 __all__ = [
     "BackedRows", "Progress", "SparseRows", "Summary", "balance", "fit_balanced", "fit_sequential",
-    "load_checkpoint", "reduced_objective", "save_checkpoint", "source", "stream", "summarize", "transform",
+    "load_checkpoint", "reduced_objective", "save_checkpoint", "source", "stream", "summarize",
+    "transform",
 ]  # fmt: skip
