@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 
 import bcnmf_jax as bj
 from bcnmf_jax.data.top_features import Columns, top, unexplained
@@ -147,6 +148,17 @@ def test_codes_are_read_on_what_was_fitted_also_after_saving(planted, tmp_path):
 def test_numbers_that_are_none_are_refused(planted, value):
     with pytest.raises((TypeError, ValueError), match="n_top_features"):
         bj.BCNMF(n_top_features=value).fit(planted[0], background=planted[1])
+
+
+def test_a_loss_with_a_value_for_each_feature_is_fitted_to_all(planted):
+    x, y, _ = planted
+    given = {"loss": bj.NegativeBinomial(np.full(FEATURES, 0.1)), "max_iter": 5, "n_restarts": 1}
+    with pytest.raises(ValueError, match="n_top_features=100 cannot choose"):
+        bj.BCNMF(**GIVEN, **given, n_top_features=TOP).fit(x, background=y)
+    wide = lambda a: np.tile(a, (1, 17))  # noqa: E731
+    given["loss"] = bj.NegativeBinomial(np.full(17 * FEATURES, 0.1))
+    with pytest.warns(ConvergenceWarning):
+        assert bj.BCNMF(**GIVEN, **given).fit(wide(x), background=wide(y)).features_.all()
 
 
 def test_values_that_no_fit_takes_are_found_among_features_that_are_left_out(planted):

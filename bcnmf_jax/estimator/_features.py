@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import nnls
@@ -58,18 +59,29 @@ class Narrowed(NamedTuple):
         )
 
 
-def narrowed(given: FitData, asked: int | str | None, loss: AbstractLoss) -> Narrowed | None:
-    """The features that a fit takes; None where it takes all.
+def narrowed(
+    given: FitData, asked: int | str | None, model: AbstractLoss | AbstractObjective
+) -> Narrowed | None:
+    """The features that a fit takes; None where it takes all, as "auto" does of a loss or objective
+    with arrays, which may have a value for each.
 
     Raises
     ------
     ValueError
-        For sources with values that no fit takes.
+        For sources with values that no fit takes, and a number of features beside such arrays.
     """
     width = given.target.shape[1]
+    loss = model.loss if isinstance(model, AbstractObjective) else model
     count = width if asked is None else TOP if asked == "auto" else int(asked)
     if width <= (WIDE if asked == "auto" else count):
         return None
+    if any(np.ndim(a) for a in jax.tree.leaves(model)):
+        if asked == "auto":
+            return None
+        raise ValueError(
+            f"n_top_features={asked} cannot choose among values for each feature in {model!r}; "
+            "leave it out, and pass data of the features you choose"
+        )
     backgrounds = _listed(given.background)
     parts = [given.target, *backgrounds]
     found = unexplained([_complete(a) for a in parts], counts=not loss.bounded)

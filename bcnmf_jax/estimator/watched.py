@@ -57,9 +57,9 @@ def fit_watched(
     given = read_fit(model, X, y, background, sample_weight, groups, background_groups)
     key = jax.random.key(model._seed())
     own = isinstance(model.objective, AbstractObjective)
-    loss = model.objective.loss if own else as_loss(model.loss)
+    made = model.objective if own else as_loss(model.loss)
     with closed(given), jax.enable_x64(given.target.dtype == np.float64):
-        narrow = narrowed(given, model.n_top_features, loss)
+        narrow = narrowed(given, model.n_top_features, made)
         some = given if narrow is None else narrow.given
         if narrow is not None:
             callbacks.log(narrow.told)
