@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def test_every_public_name_is_in_the_reference_once(module):
         named = {n: getattr(MODULES[other], n) for n in listed(other)}
         held -= {n for n in held if named.get(n) is getattr(MODULES[module], n)}
     assert set(found) == held
+
+
+def test_every_section_is_of_a_module_that_has_its_names():
+    sections = re.findall(r"currentmodule:: ([\w.]+)", PAGE)
+    assert len(sections) > 10
+    for module in sections:
+        held = import_module(module)
+        assert all(hasattr(held, name) for name in listed(module)), module
 
 
 def test_few_names_stand_at_the_top():

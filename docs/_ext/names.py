@@ -63,10 +63,10 @@ def in_the_code(target: str) -> bool:
 
 
 def modules() -> list[Any]:
-    """All modules of the package."""
+    """The package and all its modules."""
     if not _MODULES:
         found = walk_packages(bcnmf_jax.__path__, "bcnmf_jax.")
-        _MODULES.extend(import_module(m.name) for m in found)
+        _MODULES.extend([bcnmf_jax, *(import_module(m.name) for m in found)])
     return _MODULES
 
 
