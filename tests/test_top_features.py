@@ -142,6 +142,11 @@ def test_codes_are_read_on_what_was_fitted_also_after_saving(planted, tmp_path):
     assert model.score(x) == model.score(other) > 0
     model.save(tmp_path / "m")
     assert np.array_equal(bj.load(tmp_path / "m").transform(x), codes)
+    for wrong in (model.features_[:-1], model.features_.astype(int), ~np.ones(FEATURES, bool)):
+        model.features_ = wrong
+        model.save(tmp_path / "wrong")
+        with pytest.raises(ValueError, match="features_ "):
+            bj.load(tmp_path / "wrong")
 
 
 @pytest.mark.parametrize("value", [0, 2.5, "most", True])

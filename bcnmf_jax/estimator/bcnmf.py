@@ -105,7 +105,8 @@ class BCNMF(FittedModel):
     result_ : str
         "converged", "max_steps", "nonfinite" or "collapsed", of the restart kept.
     diagnostics_ : dict
-        Explained variance of target and background, dead features and components; see `diagnose`.
+        Explained variance of target and background, dead features and components, of the features
+        that were fitted; see `diagnose`.
     restarts_ : dict of ndarray (n_restarts,)
         ``value`` (reduced objective; NaN for a single restart of a sparse fit, where nothing is
         chosen) and ``result`` of every restart.

@@ -80,6 +80,11 @@ def _check_fitted(fitted: dict[str, Any]) -> None:
             )
     if len(fitted["components_"]) == 0:
         raise ValueError("components_ is empty")
+    seen = fitted.get("features_", np.ones(width, bool))
+    if not isinstance(seen, np.ndarray) or seen.dtype != bool or seen.shape != (width,):
+        raise ValueError(f"features_ must be {width} booleans, found {seen!r:.60}")
+    if not seen.any():
+        raise ValueError("features_ has no feature")
     names = fitted.get("feature_names_in_")
     if names is not None and (not isinstance(names, np.ndarray) or names.shape != (width,)):
         raise ValueError(f"feature_names_in_ must be {width} names, found {np.shape(names)}")
