@@ -134,6 +134,7 @@ def test_kang_lymphocytes(folder, monkeypatch):
     assert data.feature_names.tolist() == [f"ENSG{j}" for j in order]
     np.testing.assert_allclose(data.target, logs[[0, 1, 4]][:, order], rtol=1e-6)
     assert np.array_equal(data.data("counts")["background"], counts[[3, 5]][:, order])
+    assert datasets.kang_lymphocytes(genes=2090).target.shape == (3, 2090)
 
 
 def test_kang_cross_donor(folder, monkeypatch):

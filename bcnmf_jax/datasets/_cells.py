@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bcnmf_jax.data.checks import check_integer
 from bcnmf_jax.data.sparse import check_matrix
 from bcnmf_jax.datasets.dataset import Array, Dataset, log_normalise
 from bcnmf_jax.datasets.files import locate, odd_file
@@ -48,7 +49,9 @@ def _dense(name: str, path: Path, held: Any) -> Array:
     return np.asarray(x.toarray() if hasattr(x, "toarray") else x, dtype=np.float32)
 
 
-def _kang(name: str, kinds: tuple[str, ...] | None, description: str) -> Dataset:
+def _kang(
+    name: str, kinds: tuple[str, ...] | None, description: str, most: int = KANG_GENES
+) -> Dataset:
     """Split by role, on the most variable log genes over target and background together."""
     path, held, note = _read(name, "stim", "role", *(("cell_type",) if kinds else ()))
     wanted = np.isin(note["cell_type"], kinds) if kinds else np.ones(held.n_obs, bool)
@@ -61,7 +64,7 @@ def _kang(name: str, kinds: tuple[str, ...] | None, description: str) -> Dataset
         )
     counts = _dense(name, path, held)
     logs = log_normalise(counts)
-    genes = np.argsort(-logs[target | background].var(0), kind="stable")[:KANG_GENES]
+    genes = np.argsort(-logs[target | background].var(0), kind="stable")[:most]
     counts, logs = counts[:, genes], logs[:, genes]
     return Dataset(
         name=name,
@@ -74,11 +77,15 @@ def _kang(name: str, kinds: tuple[str, ...] | None, description: str) -> Dataset
     )
 
 
-def kang_lymphocytes() -> Dataset:
+def kang_lymphocytes(genes: int = KANG_GENES) -> Dataset:
     """Load lymphocytes with and without interferon beta; background: other untreated ones.
 
-    Seven lymphocyte types; the roles are those of the file. Genes: the 2,000 most variable after
-    log-normalisation over all genes.
+    Seven lymphocyte types; the roles are those of the file.
+
+    Parameters
+    ----------
+    genes : int
+        The most variable after log-normalisation over all genes; the file has 13,215.
 
     Returns
     -------
@@ -99,6 +106,7 @@ def kang_lymphocytes() -> Dataset:
         LYMPHOCYTES,
         "Human blood lymphocytes (Kang et al. 2018): target with and without interferon beta "
         "(label 1: with), background without.",
+        check_integer(genes, "genes"),
     )
 
 
