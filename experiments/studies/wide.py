@@ -26,8 +26,11 @@ from experiments.core.rows import Job, Row
 from experiments.core.study import Study, digest
 
 DATA = (
-    *(Data("beta_simulation", {"beta": 4, "genes": 9000, "seed": seed}) for seed in range(3)),
-    Data("kang_lymphocytes", {"genes": 13215}),
+    *(
+        Data(name="beta_simulation", args={"beta": 4, "genes": 9000, "seed": seed})
+        for seed in range(3)
+    ),
+    Data(name="kang_lymphocytes", args={"genes": 13215}),
 )
 LOSSES = {"frobenius": "log", "kl": "counts"}
 """Losses, and the scale of the data that each is for."""
@@ -99,8 +102,8 @@ def wide_table(rows: list[Row]) -> Table:
         records.append(record | {"draws": draws})
     caption = (
         "AUC of the best component or of the summed share of the target components, and seconds, "
-        "compilation among them, of `BCNMF()` on the features with most to explain and on all; means over "
-        "seeds."
+        "compilation among them, of `BCNMF()` on the features with most to explain and on all; "
+        "means over seeds."
     )
     header = ["data", "loss"]
     header += [f"{what}, {features}" for what in ("AUC", "s") for features in FEATURES]
