@@ -1,6 +1,7 @@
 """Fits of the features with most to explain, in every container, and loadings of the others."""
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,7 +52,8 @@ def test_unexplained_is_the_misfit_of_a_model_without_structure(planted, counts)
         else:
             direct = direct + ((a - m) ** 2).mean(0)
     every = np.arange(FEATURES)
-    for form in (np.asarray, sparse.csr_array, sparse.csc_matrix, lambda a: Columns(a, every)):
+    whole = lambda a: Columns(a.astype("u1"), every)  # noqa: E731
+    for form in (np.asarray, sparse.csr_array, sparse.csc_matrix, whole):
         found = unexplained([form(a) for a in sets], counts=counts)
         np.testing.assert_allclose(found.misfit, direct, rtol=1e-4, atol=1e-5)
         assert all(
@@ -95,8 +97,16 @@ def forms(a, folder, name):
     yield "source", Columns(a, np.arange(a.shape[1]))
 
 
-@pytest.mark.parametrize("top_features", [TOP, None])
-def test_the_answer_does_not_depend_on_the_container(planted, tmp_path, top_features):
+@pytest.mark.parametrize(
+    ("top_features", "held"),
+    [(TOP, True), pytest.param(TOP, False, marks=pytest.mark.slow), (None, True)],
+)
+def test_the_answer_does_not_depend_on_the_container(
+    planted, tmp_path, monkeypatch, top_features, held
+):
+    if not held:  # as what no memory holds
+        monkeypatch.setattr("bcnmf_jax.estimator._features.DENSE", 0)
+        monkeypatch.setattr("bcnmf_jax.data.top_features.HELD", 0)
     x, y, _ = planted
     fit = lambda a, b: bj.BCNMF(  # noqa: E731
         **GIVEN, n_top_features=top_features, n_restarts=1, tol=1e-5, random_state=0, verbose=False
@@ -187,12 +197,49 @@ def test_an_anndata_keeps_what_was_fitted(planted, capsys):
     where = {"target": "stim", "background": "ctrl"}
     bj.tl.bcnmf(cells, "stim", **where, **GIVEN, n_top_features=TOP, loss="kl", group_key="donor")
     assert f"{TOP} of {FEATURES} features are fitted" in capsys.readouterr().err
-    assert cells.uns["bcnmf"]["features"].sum() == TOP
+    assert cells.var["bcnmf_features"].sum() == TOP
     assert not np.isnan(cells.varm["bcnmf_components"]).any()
     model = bj.tl.stored.Stored(cells, "bcnmf").model()
+    some = bj.tl.stored.Stored(cells[:, :200].copy(), "bcnmf").model()
+    assert some.transform(cells.X[:20, :200]).shape == (20, 2)
     np.testing.assert_allclose(
         model.transform(cells.X[:20]), cells.obsm["X_bcnmf"][:20], rtol=1e-3, atol=0.1
     )
+
+
+def test_rows_of_weight_0_choose_nothing(planted):
+    x, y, _ = planted
+    other = np.random.default_rng(2).poisson(5, x.shape).astype("f4")
+    both, weights = np.concatenate([x, other]), np.repeat([1.0, 0.0], ROWS)
+    fit = lambda a, v: bj.BCNMF(  # noqa: E731
+        **GIVEN, n_top_features=TOP, n_restarts=1, max_iter=5, random_state=0
+    ).fit(a, background=y, sample_weight=v)
+    with pytest.warns(ConvergenceWarning):
+        assert np.array_equal(fit(both, weights).features_, fit(x, None).features_)
+
+
+def test_what_cannot_be_narrowed_is_refused_or_fitted_whole(planted):
+    x, y, _ = planted
+    plain = {"n_components": 2, "alpha": 1.0, "n_top_features": TOP}
+    with pytest.raises(ValueError, match="cannot choose with objective='contrastive'"):
+        bj.BCNMF(**plain).fit(x, background=y)
+    penalised = bj.NMF(bj.Frobenius(), (bj.penalties.L1("target", 5.0),))
+    with pytest.raises(ValueError, match="cannot choose with objective="):
+        bj.BCNMF(2, objective=penalised, n_top_features=TOP).fit(x)
+    holes = sparse.csr_array(x)
+    holes.data[0] = np.nan
+    with pytest.raises(ValueError, match="needs arrays, found NaN and sparse"):
+        bj.BCNMF(**GIVEN, missing="mask", n_top_features=TOP).fit(holes, background=y)
+
+
+def test_files_are_closed_after_codes_are_read(planted, tmp_path):
+    x, y, _ = planted
+    path = tmp_path / "cells.h5ad"
+    ad.AnnData(x).write_h5ad(path)
+    model = bj.BCNMF(**GIVEN, n_top_features=TOP, random_state=0).fit(x, background=y)
+    np.testing.assert_allclose(model.transform(bj.source(path)), model.transform(x), rtol=1e-3)
+    with h5py.File(path, "r+") as file:
+        assert "X" in file
 
 
 def test_rows_of_a_choice_come_from_every_group_in_proportion():
@@ -201,3 +248,8 @@ def test_rows_of_a_choice_come_from_every_group_in_proportion():
     assert (np.diff(rows) > 0).all()
     counts = np.unique(groups[rows], return_counts=True)[1]
     np.testing.assert_allclose(counts, [1200, 600, 200], rtol=0.05)
+    for donors, each in ((1000, 100), (70, 100)):
+        groups = np.random.default_rng(0).permutation(np.repeat(np.arange(donors), each))
+        rows = spread(len(groups), 4096, groups)
+        assert 4096 - 32 < len(rows) <= 4096 and len(np.unique(rows)) == len(rows)
+        assert len(np.unique(groups[rows])) >= min(donors, 4096 // 32)

@@ -140,7 +140,8 @@ def methods(parameters: dict[str, Any]) -> list[Callable[[NDArray, NDArray], Fou
         return Found(name, found.codes, found.components, found.alpha)
 
     def model(x: NDArray, y: NDArray) -> Found:
-        fitted = estimator(parameters).fit(x, background=y)
+        # All features, as the others take them.
+        fitted = estimator(parameters | {"n_top_features": None}).fit(x, background=y)
         full, k = fitted.transform(x, full=True), len(fitted.components_)
         return Found(
             f"bcNMF, {fitted.objective_}", full[:, :k], fitted.components_, fitted.alpha_,

@@ -156,7 +156,7 @@ def fitted(
     callbacks = Callbacks(model._say, lambda stage, share: tell(share, stage))
     target, background = map(as_input, tables)
     found = fit_watched(model, target, None, background, None, mine, theirs, callbacks)
-    if found.told:
+    if found.told and not inputs.sparse:
         show.say(found.told)
     model._warn()
     return model

@@ -86,6 +86,7 @@ def outcome(model: BCNMF) -> dict[str, Any]:
         "alpha": model.alpha_,
         "objective": model.objective_,
         "steps": model.n_iter_,
+        "fitted_features": int(model.features_.sum()),
         "diagnostics": model.diagnostics_,
         "outcome": selection and selection.outcome,
         "reasons": selection and list(selection.reasons),

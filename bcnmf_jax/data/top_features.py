@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 
 from bcnmf_jax.data.sources import CHUNK_ROWS, fill, select
 
+ENTRIES = 2**24
+"""Most values that are read at once."""
 HELD = 2**30
 """Bytes up to which chosen features of a source are held in memory."""
 
@@ -25,7 +27,9 @@ class Columns:
 
     def __init__(self, source: Any, columns: np.ndarray):
         self.source, self.columns = source, columns
-        self.shape, self.dtype = (source.shape[0], len(columns)), source.dtype
+        self.shape, real = (source.shape[0], len(columns)), np.dtype(source.dtype)
+        # Whole numbers are fitted in single precision, and would overflow in sums of their own.
+        self.dtype = real if real.kind == "f" else np.dtype(np.float32)
 
     def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:
         """Write rows ``start`` to ``stop`` into ``out``."""
@@ -61,22 +65,23 @@ class Unexplained(NamedTuple):
 
 
 def pieces(a: Any) -> Iterator[tuple[slice, Any]]:
-    """Neighbouring rows of an array, sparse matrix or source, and where they stand; a sparse matrix
-    is one piece, and stays sparse."""
-    if hasattr(a, "tocsr"):
-        yield slice(0, a.shape[0]), a
-        return
-    for start in range(0, a.shape[0], CHUNK_ROWS):
-        where = slice(start, min(start + CHUNK_ROWS, a.shape[0]))
-        yield where, a[where]
+    """Neighbouring rows of an array, sparse matrix or source in double precision, in which sums
+    over many rows lose nothing, and where they stand; those of a sparse matrix stay sparse."""
+    a = a.tocsr() if hasattr(a, "tocsr") else a
+    size = max(1, min(CHUNK_ROWS, ENTRIES // a.shape[1]))
+    for start in range(0, a.shape[0], size):
+        where = slice(start, min(start + size, a.shape[0]))
+        yield where, a[where].astype(np.float64)
 
 
 def row_totals(x: Any) -> Float[np.ndarray, " n"]:
-    """Sum of every row of an array or sparse matrix, in double precision."""
-    return np.asarray(x.sum(axis=1, dtype=float)).reshape(-1)
+    """Sum of every row of an array or sparse matrix."""
+    return np.asarray(x.sum(axis=1)).reshape(-1)
 
 
-def unexplained(sets: Sequence[Any], *, counts: bool) -> Unexplained:
+def unexplained(
+    sets: Sequence[Any], *, counts: bool, weights: Sequence[np.ndarray | None] | None = None
+) -> Unexplained:
     """What a model without structure leaves of every feature, in one reading.
 
     Parameters
@@ -85,19 +90,21 @@ def unexplained(sets: Sequence[Any], *, counts: bool) -> Unexplained:
         Without missing values.
     counts : bool
         In deviance (KL), not squared error.
+    weights : sequence of array (n,) or None, optional
+        What every row of each set counts.
     """
     width, stored = sets[0].shape[1], []
     total, own, with_rows, rows = np.zeros(width), np.zeros(width), np.zeros(width), 0.0
-    for a in sets:
-        share, seen = 1 / a.shape[0], np.zeros(width, np.int64)
-        for _, x in pieces(a):
-            r = row_totals(x)
-            safe = np.log(np.where(r > 0, r, 1)) if counts else r
-            total += share * _columns(x, None)
-            own += share * _columns(_applied(x, _x_log_x if counts else np.square), None)
-            with_rows += share * _columns(x, safe)
-            rows += share * float(r @ r)
-            seen += _columns(_applied(x, np.sign), None).astype(np.int64)
+    for a, v in zip(sets, weights or [None] * len(sets), strict=True):
+        v = np.ones(a.shape[0]) if v is None else np.asarray(v, float)
+        v, seen = v / v.sum(), np.zeros(width, np.int64)
+        for where, x in pieces(a):
+            r, w = row_totals(x), v[where]
+            total += x.T @ w
+            own += _applied(x, _x_log_x if counts else np.square).T @ w
+            with_rows += x.T @ (w * (np.log(np.where(r > 0, r, 1)) if counts else r))
+            rows += float(w @ r**2)
+            seen += np.asarray((x != 0).sum(axis=0)).reshape(-1)
         stored.append(seen)
     p = total / max(total.sum(), np.finfo(float).tiny)
     if counts:
@@ -116,13 +123,6 @@ def _applied(x: Any, function: Any) -> Any:
     made = x.copy()
     made.data = function(made.data)
     return made
-
-
-def _columns(x: Any, by: np.ndarray | None) -> np.ndarray:
-    """Sum of every column, rows times ``by``."""
-    if by is None:
-        return np.asarray(x.sum(axis=0, dtype=float)).reshape(-1)
-    return np.asarray(x.T @ by.astype(x.dtype, copy=False), float).reshape(-1)
 
 
 def top(misfit: np.ndarray, count: int) -> Int[np.ndarray, " count"]:

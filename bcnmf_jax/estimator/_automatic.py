@@ -97,14 +97,17 @@ def _read(
     the data as they are."""
     held = [given.target, stacked(given.background)]
     named = [None, None] if groups is None else [np.asarray(groups[name]) for name in SETS]
-    rows = [spread(a.shape[0], SAMPLED, own) for a, own in zip(held, named, strict=True)]
-    said = [
-        f"{len(r)} of {a.shape[0]} rows of the {name} were read"
-        for name, a, r in zip(SETS, held, rows, strict=True)
-        if len(r) < a.shape[0]
-    ]
+    every: list[np.ndarray] = [np.arange(a.shape[0]) for a in held]
     if given.weights is not None:
-        rows[0] = rows[0][given.weights[rows[0]] > 0]
+        every[0] = np.flatnonzero(given.weights > 0)
+    rows = []
+    for of, own in zip(every, named, strict=True):
+        rows.append(of[spread(len(of), SAMPLED, None if own is None else own[of])])
+    said = [
+        f"{len(r)} of {len(of)} rows of the {name} were read"
+        for name, of, r in zip(SETS, every, rows, strict=True)
+        if len(r) < len(of)
+    ]
     some = {}
     for name, a, r in zip(SETS, held, rows, strict=True):
         some[name], missing = filled(dense(a, r))
@@ -144,17 +147,19 @@ def _suited(
 
 
 def spread(count: int, most: int, groups: np.ndarray | None = None) -> np.ndarray:
-    """Numbers of about ``most`` of ``count`` rows, in pieces from all over and from every group in
+    """Numbers of about ``most`` of ``count`` rows, in pieces from all over, and from every group in
     proportion; all, where they are no more."""
     if count <= most:
         return np.arange(count)
-    if groups is not None:
-        each = [np.flatnonzero(groups == name) for name in np.unique(groups)]
-        parts = [own[spread(len(own), max(most * len(own) // count, PIECE))] for own in each]
-        return np.sort(np.concatenate(parts))
-    pieces = -(-count // PIECE)
-    drawn = np.sort(np.random.default_rng(0).permutation(pieces)[: most // PIECE]) * PIECE
-    return np.concatenate([np.arange(i, min(i + PIECE, count)) for i in drawn])
+    pieces, wanted = -(-count // PIECE), most // PIECE
+    if groups is None:
+        order = np.arange(count)
+        drawn = np.sort(np.random.default_rng(0).permutation(pieces)[:wanted])
+    else:
+        # Evenly spaced in the order of the groups.
+        order = np.argsort(np.asarray(groups), kind="stable")
+        drawn = np.unique(((np.arange(wanted) + 0.5) * pieces / wanted).astype(int))
+    return np.sort(np.concatenate([order[i : i + PIECE] for i in drawn * PIECE]))
 
 
 def dense(a: Any, rows: np.ndarray) -> np.ndarray:

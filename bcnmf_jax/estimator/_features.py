@@ -22,13 +22,16 @@ from bcnmf_jax.data.top_features import (
 )
 from bcnmf_jax.estimator._automatic import filled
 from bcnmf_jax.estimator._fit_data import FitData, Matrix
-from bcnmf_jax.estimator._inputs import is_source, sets
+from bcnmf_jax.estimator._inputs import SPARSE_MISSING, is_source, sets
 from bcnmf_jax.inference.restarts import Restart
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective
 
 WIDE, TOP = 5000, 3000
 """Number of features above which "auto" fits the top ones alone, and how many it takes."""
+REFITTED = (None, "auto", "nmf", "balanced", "sequential", "background_first", "shared_target")
+"""Objectives whose loadings are least squares of both sets, or of the target alone, on their codes,
+and so have such of further features."""
 DENSE = 2**28
 """Bytes up to which chosen features of sparse matrices and sources are fitted as arrays."""
 RIDGE = 1e-8
@@ -60,31 +63,41 @@ class Narrowed(NamedTuple):
 
 
 def narrowed(
-    given: FitData, asked: int | str | None, model: AbstractLoss | AbstractObjective
+    given: FitData, asked: int | str | None, objective: Any, loss: AbstractLoss
 ) -> Narrowed | None:
-    """The features that a fit takes; None where it takes all, as "auto" does of a loss or objective
-    with arrays, which may have a value for each.
+    """The features that a fit takes; None where it takes all.
+
+    "auto" takes all of an objective or a loss whose features cannot be chosen among: of a plain
+    contrast and of objects, since loadings of other features would not be those of the fit, and of
+    losses with a value for each.
 
     Raises
     ------
     ValueError
-        For sources with values that no fit takes, and a number of features beside such arrays.
+        For sources with values that no fit takes, NaN in sparse matrices, and a number of features
+        where none can be chosen.
     """
     width = given.target.shape[1]
-    loss = model.loss if isinstance(model, AbstractObjective) else model
     count = width if asked is None else TOP if asked == "auto" else int(asked)
     if width <= (WIDE if asked == "auto" else count):
         return None
-    if any(np.ndim(a) for a in jax.tree.leaves(model)):
+    by_feature = any(np.ndim(a) for a in jax.tree.leaves(loss))
+    if isinstance(objective, AbstractObjective) or objective not in REFITTED or by_feature:
         if asked == "auto":
             return None
+        what = f"values for each feature in {loss!r}" if by_feature else f"objective={objective!r}"
         raise ValueError(
-            f"n_top_features={asked} cannot choose among values for each feature in {model!r}; "
-            "leave it out, and pass data of the features you choose"
+            f"n_top_features={asked} cannot choose with {what}; leave it out, and pass data of the "
+            "features you choose"
         )
     backgrounds = _listed(given.background)
     parts = [given.target, *backgrounds]
-    found = unexplained([_complete(a) for a in parts], counts=not loss.bounded)
+    if any(issparse(a) and np.isnan(a.data).any() for a in parts):
+        raise ValueError(SPARSE_MISSING)
+    found = unexplained(
+        [_complete(a) for a in parts], counts=not loss.bounded,
+        weights=[given.weights, *[None] * len(backgrounds)],
+    )  # fmt: skip
     columns = top(found.misfit, count)
     each = zip(parts, found.stored, strict=True)
     kept = [held(some_features(a, columns), int(n[columns].sum())) for a, n in each]
@@ -107,10 +120,12 @@ class _Checked:
     """A source whose values are checked as they are read."""
 
     def __init__(self, source: Any):
-        self.source, self.shape, self.dtype = source, source.shape, source.dtype
+        self.source, self.shape = source, source.shape
+        real = np.dtype(source.dtype)
+        self.dtype = real if real.kind == "f" else np.dtype(np.float32)
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        x = self.source[rows]
+        x = np.asarray(self.source[rows], self.dtype)
         bad = lambda: int((~np.isfinite(x)).sum())  # noqa: E731
         check_values(x.min(), x.max(), bad, x.dtype, "a source", constant=True)
         return x
@@ -130,7 +145,7 @@ def widened(
 
     Loadings of features that were not fitted are those of nonnegative least squares of the data on
     the codes of their rows. Under a loss of counts a row counts by the inverse of its total, as its
-    variance is near the latter.
+    variance is near the latter. Missing values stand at the mean of their feature.
 
     Parameters
     ----------
@@ -141,6 +156,8 @@ def widened(
     """
     basis = np.zeros((len(kept.basis), narrow.width), kept.basis.dtype)
     basis[:, narrow.columns] = kept.basis
+    if not np.isfinite(kept.basis).all():
+        return kept._replace(basis=basis)
     rest = np.setdiff1d(np.arange(narrow.width), narrow.columns)
     rows = _with_codes(kept, narrow.given, given, reading, both)
     gram, products = _normal_equations(rows, not reading.loss.bounded)

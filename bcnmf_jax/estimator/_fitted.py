@@ -215,10 +215,10 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """New samples of the features that were fitted, checked, in the precision that they
         have."""
         check_is_fitted(self)
-        target = read_target(self, X, reset=False)
-        features = getattr(self, "features_", None)
+        whole = read_target(self, X, reset=False)
+        target, features = whole, getattr(self, "features_", None)
         if features is not None and not features.all():
-            target = some_features(target, np.flatnonzero(features))
+            target = some_features(whole, np.flatnonzero(features))
         given = FitData(target, weights=read_weights(target, sample_weight))
-        with closed(given), jax.enable_x64(given.target.dtype == np.float64):
+        with closed(FitData(whole)), jax.enable_x64(given.target.dtype == np.float64):
             yield sets(given, new=True)

@@ -22,6 +22,10 @@ from bcnmf_jax.estimator._fit_data import FitData, Matrix
 from bcnmf_jax.inference.restarts import InMemory, Sets, Streamed
 
 FLOATS = [np.float64, np.float32]
+SPARSE_MISSING = (
+    "missing='mask' needs arrays, found NaN and sparse matrices; pass X and background as "
+    "X.toarray()"
+)
 
 
 def read_fit(
@@ -130,10 +134,7 @@ def sets(given: FitData, *, new: bool = False) -> Sets:
     missing = any(np.isnan(_values(a)).any() for a in leaves if not is_source(a))
     if any(issparse(a) or is_source(a) for a in leaves):
         if missing:
-            raise ValueError(
-                "missing='mask' needs arrays, found NaN and sparse matrices; pass X and background "
-                "as X.toarray()"
-            )
+            raise ValueError(SPARSE_MISSING)
         return Streamed(data, weights, new=new)
     known = lambda a: (~np.isnan(a)).astype(a.dtype)  # noqa: E731
     mask = jax.tree.map(known, data) if missing else None

@@ -49,6 +49,7 @@ def load(folder: str | Path) -> BCNMF:
     if isinstance(parameters.get("objective"), AbstractObjective):
         # Stored before what was not given was "auto".
         parameters |= {"alpha": AUTO} if parameters.get("alpha") == 1.0 else {}
+    parameters.setdefault("n_top_features", None)  # versions without it fitted all features
     model = BCNMF(**parameters)
     try:
         if fitted.get("selection_") is not None:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from bcnmf_jax.estimator._features import narrowed, widened
 from bcnmf_jax.estimator._fitted import reference
 from bcnmf_jax.estimator._inputs import closed, read_fit, sets
-from bcnmf_jax.estimator.parameters import BESIDE, check_parameters, planned
+from bcnmf_jax.estimator.parameters import BESIDE, check_parameters, is_auto, planned
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
@@ -56,10 +56,13 @@ def fit_watched(
     check_parameters(model)
     given = read_fit(model, X, y, background, sample_weight, groups, background_groups)
     key = jax.random.key(model._seed())
-    own = isinstance(model.objective, AbstractObjective)
-    made = model.objective if own else as_loss(model.loss)
+    named = model.objective
+    if named is None and not (is_auto(model.n_components) or is_auto(model.alpha)):
+        named = "contrastive" if given.background is not None else "nmf"
+    own = isinstance(named, AbstractObjective)
+    loss = named.loss if own else as_loss(model.loss)
     with closed(given), jax.enable_x64(given.target.dtype == np.float64):
-        narrow = narrowed(given, model.n_top_features, made)
+        narrow = narrowed(given, model.n_top_features, named, loss)
         some = given if narrow is None else narrow.given
         if narrow is not None:
             callbacks.log(narrow.told)
@@ -77,13 +80,13 @@ def fit_watched(
         if narrow is not None:
             features[:] = False
             features[narrow.columns], told = True, narrow.told
-            both = not own and given.background is not None
-            kept = widened(
-                kept, narrow, given, plan.reading, both and len(kept.basis) > plan.n_components
-            )
+            both = given.background is not None and len(kept.basis) > plan.n_components
+            kept = widened(kept, narrow, given, plan.reading, both)
         basis = kept.basis[plan.n_components :]
-        if plan.objective not in BESIDE and given.background is not None:
-            basis = reference(given.background, plan.n_background_components, plan.loss)
+        if plan.objective not in BESIDE and some.background is not None:
+            rank = plan.n_background_components
+            basis = np.zeros((rank, len(features)), kept.basis.dtype)
+            basis[:, features] = reference(some.background, rank, plan.loss)
     found = Kept(plan, restarts, kept, basis, features, told)
     model._keep(found)
     return found

@@ -87,7 +87,8 @@ def _described(run: Run, result: dict[str, Any]) -> Iterator[Verdict]:
         if alone and y >= x:
             sentence += " A contrast that works explains less of the background: raise alpha."
         yield Verdict("care" if alone and y >= x else "good", "Explained variance", sentence)
-    dead, features = found.get("dead_features") or 0, run.config.get("features") or 1
+    dead, features = found.get("dead_features") or 0, result.get("fitted_features")
+    features = features or run.config.get("features") or 1
     if dead > DEAD_SHARE * features:
         sentence = f"{dead:,.0f} of {features:,} features of the target are left out."
         meant = alone and asked.get("loss") == "frobenius"

@@ -88,6 +88,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     "fit": OUTCOME | SIZES | {
         "result": TEXT,
         "steps": _or_none(COUNT),
+        "fitted_features?": COUNT,
         "diagnostics": {
             "x_explained?": SHARE, "y_explained?": _either(SHARE, _list_of(SHARE)),
             "dead_features?": SHARE, "dead_components?": SHARE,

@@ -78,7 +78,8 @@ def bcnmf(
         With ``obsm["X_bcnmf"]`` (cells, programs), ``obsm["X_bcnmf_background"]`` (codes of the
         background's own programs, where the objective has such), ``varm["bcnmf_components"]`` and
         ``varm["bcnmf_background_components"]`` (genes, programs; NaN for genes that were not
-        used), ``obs["bcnmf_role"]`` ("target", "background" or "other") and ``uns["bcnmf"]``:
+        used), ``var["bcnmf_features"]`` (genes that were fitted, where some were left out),
+        ``obs["bcnmf_role"]`` ("target", "background" or "other") and ``uns["bcnmf"]``:
         ``params``, ``result``, ``diagnostics``, ``restarts``, ``versions`` and, where something
         was on "auto", ``selection``.
 

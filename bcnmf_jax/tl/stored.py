@@ -62,6 +62,7 @@ def check_key(held: Any, key: Any, parts: Sequence[Any] = ()) -> None:
         return  # the same fit again: it is replaced
     fields = [
         ("uns", held.uns, key), ("obs", held.obs, f"{key}_role"),
+        *(("var", part.var, f"{key}_features") for part in parts or [held]),
         *(("obsm", held.obsm, f"X_{key}{end}") for end in ("", *SUFFIXES)),
         *(
             ("varm", part.varm, f"{key}{end}_components")
@@ -134,8 +135,6 @@ def write(
         "versions": versions(),
     }
     found = storable(stored) | {"restarts": pandas.DataFrame(model.restarts_)}
-    if not model.features_.all():
-        found["features"] = model.features_
     if (selection := getattr(model, "selection_", None)) is not None:
         found["selection"] = stored_choice(selection)
     own(adata)
@@ -152,6 +151,11 @@ def write(
         loadings[genes] = basis.T
         adata.varm[f"{key}{which}_components"] = loadings
     adata.obs[f"{key}_role"] = pandas.Categorical.from_codes(roles, list(ROLES))
+    adata.var.drop(columns=f"{key}_features", errors="ignore", inplace=True)
+    if not model.features_.all():
+        fitted = np.zeros(adata.n_vars, bool)
+        fitted[genes] = model.features_
+        adata.var[f"{key}_features"] = fitted
     adata.uns[key] = found
 
 
@@ -168,6 +172,8 @@ class Stored:
         Numbers in `ROLES`.
     used : ndarray (genes,) of bool
         The genes that have loadings; ``genes`` are their names.
+    features : ndarray (used genes,) of bool
+        Those that were fitted.
     tables : dict
         ``uns[key]`` itself.
     """
@@ -184,6 +190,8 @@ class Stored:
         self.used = ~np.isnan(loadings[0][:, 0])
         self.genes = np.asarray(adata.var_names)[self.used]
         self.basis = np.concatenate(loadings, axis=1)[self.used].T
+        fitted = adata.var.get(f"{key}_features", self.used)
+        self.features = np.asarray(fitted, bool)[self.used]
         parts = [np.asarray(adata.obsm[f"X_{key}{which}"]) for which in both]
         self.codes = np.concatenate(parts, axis=1)
         count = parts[0].shape[1]
@@ -200,6 +208,7 @@ class Stored:
         from bcnmf_jax.estimator.bcnmf import BCNMF
 
         parameters, count = dict(self.params["model"]), len(self.target_names)
+        parameters.setdefault("n_top_features", None)  # what is None is left out where it is stored
         if not isinstance(loss := parameters["loss"], str):
             parameters["loss"] = LOSSES[loss["name"]](**loss["values"])
         for name, value in parameters.items():
@@ -208,8 +217,7 @@ class Stored:
         model = BCNMF(**parameters)
         model.components_, model.background_components_ = self.basis[:count], self.basis[count:]
         model.n_features_in_ = self.basis.shape[1]
-        every = np.ones(self.basis.shape[1], bool)
-        model.features_ = np.asarray(self.tables.get("features", every))
+        model.features_ = self.features
         for name in CHOSEN:
             setattr(model, f"{name}_", getattr(model, name))
         model.result_ = self.tables["result"]

@@ -1,8 +1,7 @@
 """What a fit of the features with most to explain loses against a fit of all.
 
 `bcnmf_jax.BCNMF` as users call it, on data with many features: all of them, or the 3,000 that it
-takes of more than 5,000. One row per data set, loss and number of features. Seconds need a quiet
-machine; the first data set of a kind compiles the programs.
+takes of more than 5,000. One row per data set, loss and number of features.
 """
 
 # To pandas' own annotations every selection is a Series or a DataFrame and every cell anything.
@@ -88,25 +87,21 @@ def wide_table(rows: list[Row]) -> Table:
         record = {"data": name, "loss": loss}
         for features in FEATURES:
             mine = [row for row in group if row["features"] == features]
-            for field in ("auc", "seconds"):
-                mean = np.mean([row[field] for row in mine]) if mine else np.nan
-                record[f"{field}, {features}"] = float(mean)
+            mean = np.mean([row["auc"] for row in mine]) if mine else np.nan
+            record[f"AUC, {features}"] = float(mean)
         draws = len({row["data_args"].get("seed") for row in group})
         body.append(
             [
                 f"{name}{f' ×{draws}' if draws > 1 else ''}", loss,
-                *(f"{record[f'auc, {features}']:.4f}" for features in FEATURES),
-                *(f"{record[f'seconds, {features}']:.1f}" for features in FEATURES),
+                *(f"{record[f'AUC, {features}']:.4f}" for features in FEATURES),
             ]
         )  # fmt: skip
         records.append(record | {"draws": draws})
     caption = (
-        "AUC of the best component or of the summed share of the target components, and seconds, "
-        "compilation among them, of `BCNMF()` on the features with most to explain and on all; "
-        "means over seeds."
+        "AUC of the best component or of the summed share of the target components of `BCNMF()`, "
+        "fitted to the features with most to explain and to all; means over seeds."
     )
-    header = ["data", "loss"]
-    header += [f"{what}, {features}" for what in ("AUC", "s") for features in FEATURES]
+    header = ["data", "loss", *(f"AUC, {features}" for features in FEATURES)]
     return Table("wide", "Many features", caption, header, body, pd.DataFrame(records))
 
 
