@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple, Protocol
@@ -53,7 +54,37 @@ class Source(Protocol):
         ...
 
 
-class Stacked:
+DENSE = 2**28
+"""Bytes up to which data are fitted as arrays in memory: there all restarts run side by side."""
+
+
+def as_floating(dtype: Any) -> np.dtype:
+    """Type of values as they are read: single precision, in which counts are exact, unless they are
+    floats."""
+    real = np.dtype(dtype)
+    return real if real.kind == "f" else np.dtype(np.float32)
+
+
+class Sliced(ABC):
+    """Rows of a source by index, as of an array."""
+
+    shape: tuple[int, int]
+    dtype: Any
+
+    @abstractmethod
+    def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:
+        """Write rows ``start`` to ``stop`` into ``out``."""
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return select(self._read, self.shape[0], rows)
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        out = np.empty((stop - start, self.shape[1]), self.dtype)
+        self.rows_into(start, stop, out)
+        return out
+
+
+class Stacked(Sliced):
     """Several sources, one below the other, as one."""
 
     def __init__(self, parts: Sequence[Any]):
@@ -69,14 +100,6 @@ class Stacked:
             a, b = max(start, first), min(stop, end)
             if a < b:
                 fill(part, a - first, b - first, out[a - start : b - start])
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        return select(self._read, self.shape[0], rows)
-
-    def _read(self, start: int, stop: int) -> np.ndarray:
-        out = np.empty((stop - start, self.shape[1]), self.dtype)
-        self.rows_into(start, stop, out)
-        return out
 
 
 class Times:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from bcnmf_jax.data.sources import CHUNK_ROWS, fill, select
+from bcnmf_jax.data.sources import CHUNK_ROWS, Sliced, as_floating, fill
 
 ENTRIES = 2**24
 """Most values that are read at once."""
@@ -16,7 +16,7 @@ HELD = 2**30
 """Bytes up to which chosen features of a source are held in memory."""
 
 
-class Columns:
+class Columns(Sliced):
     """A source of some features of another.
 
     Parameters
@@ -27,9 +27,7 @@ class Columns:
 
     def __init__(self, source: Any, columns: np.ndarray):
         self.source, self.columns = source, columns
-        self.shape, real = (source.shape[0], len(columns)), np.dtype(source.dtype)
-        # Whole numbers are fitted in single precision, and would overflow in sums of their own.
-        self.dtype = real if real.kind == "f" else np.dtype(np.float32)
+        self.shape, self.dtype = (source.shape[0], len(columns)), as_floating(source.dtype)
 
     def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:
         """Write rows ``start`` to ``stop`` into ``out``."""
@@ -37,17 +35,9 @@ class Columns:
         fill(self.source, start, stop, whole)
         out[...] = whole[:, self.columns]
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        return select(self._read, self.shape[0], rows)
-
-    def _read(self, start: int, stop: int) -> np.ndarray:
-        out = np.empty((stop - start, self.shape[1]), self.dtype)
-        self.rows_into(start, stop, out)
-        return out
-
 
 class Unexplained(NamedTuple):
-    """What a model without structure leaves of every feature.
+    """Misfit of every feature under a model without structure.
 
     In it a row is its total times shares of the features that all rows have in common. Under KL
     this is the deviance of a Poisson model (Townes et al. 2019, Genome Biology 20, 295).
@@ -64,13 +54,18 @@ class Unexplained(NamedTuple):
     stored: list[Int[np.ndarray, " g"]]
 
 
+def parts_of(a: Any) -> Iterator[slice]:
+    """Neighbouring rows that are read at once."""
+    size = max(1, min(CHUNK_ROWS, ENTRIES // a.shape[1]))
+    for start in range(0, a.shape[0], size):
+        yield slice(start, min(start + size, a.shape[0]))
+
+
 def pieces(a: Any) -> Iterator[tuple[slice, Any]]:
     """Neighbouring rows of an array, sparse matrix or source in double precision, in which sums
     over many rows lose nothing, and where they stand; those of a sparse matrix stay sparse."""
     a = a.tocsr() if hasattr(a, "tocsr") else a
-    size = max(1, min(CHUNK_ROWS, ENTRIES // a.shape[1]))
-    for start in range(0, a.shape[0], size):
-        where = slice(start, min(start + size, a.shape[0]))
+    for where in parts_of(a):
         yield where, a[where].astype(np.float64)
 
 
@@ -82,7 +77,7 @@ def row_totals(x: Any) -> Float[np.ndarray, " n"]:
 def unexplained(
     sets: Sequence[Any], *, counts: bool, weights: Sequence[np.ndarray | None] | None = None
 ) -> Unexplained:
-    """What a model without structure leaves of every feature, in one reading.
+    """Misfit of every feature under a model without structure, in one reading.
 
     Parameters
     ----------
@@ -143,4 +138,4 @@ def held(a: Any, stored: int) -> Any:
         return a
     from scipy.sparse import csr_array, vstack
 
-    return vstack([csr_array(x) for _, x in pieces(a)], "csr")
+    return vstack([csr_array(a[where]) for where in parts_of(a)], "csr")

@@ -96,13 +96,10 @@ def _read(
     """Rows of both sets that a choice is made on, donors of these, and what was read instead of
     the data as they are."""
     held = [given.target, stacked(given.background)]
-    named = [None, None] if groups is None else [np.asarray(groups[name]) for name in SETS]
     every: list[np.ndarray] = [np.arange(a.shape[0]) for a in held]
     if given.weights is not None:
         every[0] = np.flatnonzero(given.weights > 0)
-    rows = []
-    for of, own in zip(every, named, strict=True):
-        rows.append(of[spread(len(of), SAMPLED, None if own is None else own[of])])
+    rows = [of[spread(len(of), SAMPLED)] for of in every]
     said = [
         f"{len(r)} of {len(of)} rows of the {name} were read"
         for name, of, r in zip(SETS, every, rows, strict=True)
@@ -146,20 +143,15 @@ def _suited(
     return replace(found, outcome="background unsuitable", reasons=(*wrong, *found.reasons))
 
 
-def spread(count: int, most: int, groups: np.ndarray | None = None) -> np.ndarray:
-    """Numbers of about ``most`` of ``count`` rows, in pieces from all over, and from every group in
-    proportion; all, where they are no more."""
+def spread(count: int, most: int) -> np.ndarray:
+    """Numbers of about ``most`` of ``count`` rows, a piece of neighbours from each of as many equal
+    stretches, so that donors that stand together have their share; all, where they are no more."""
     if count <= most:
         return np.arange(count)
     pieces, wanted = -(-count // PIECE), most // PIECE
-    if groups is None:
-        order = np.arange(count)
-        drawn = np.sort(np.random.default_rng(0).permutation(pieces)[:wanted])
-    else:
-        # Evenly spaced in the order of the groups.
-        order = np.argsort(np.asarray(groups), kind="stable")
-        drawn = np.unique(((np.arange(wanted) + 0.5) * pieces / wanted).astype(int))
-    return np.sort(np.concatenate([order[i : i + PIECE] for i in drawn * PIECE]))
+    edges = np.linspace(0, pieces, wanted + 1).astype(int)
+    drawn = np.random.default_rng(0).integers(edges[:-1], edges[1:]) * PIECE
+    return np.concatenate([np.arange(i, min(i + PIECE, count)) for i in drawn])
 
 
 def dense(a: Any, rows: np.ndarray) -> np.ndarray:

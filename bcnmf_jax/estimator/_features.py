@@ -12,6 +12,7 @@ from scipy.optimize import nnls
 from scipy.sparse import issparse
 
 from bcnmf_jax.data.checks import check_values
+from bcnmf_jax.data.sources import DENSE, as_floating
 from bcnmf_jax.data.top_features import (
     held,
     pieces,
@@ -32,8 +33,6 @@ WIDE, TOP = 5000, 3000
 REFITTED = (None, "auto", "nmf", "balanced", "sequential", "background_first", "shared_target")
 """Objectives whose loadings are least squares of both sets, or of the target alone, on their codes,
 and so have such of further features."""
-DENSE = 2**28
-"""Bytes up to which chosen features of sparse matrices and sources are fitted as arrays."""
 RIDGE = 1e-8
 """Of the mean squared norm of codes, so that components of 0 leave a system that can be solved."""
 
@@ -55,7 +54,7 @@ class Narrowed(NamedTuple):
 
     @property
     def told(self) -> str:
-        """What is fitted, in one line."""
+        """Number of features that are fitted, and why, in one line."""
         return (
             f"{len(self.columns)} of {self.width} features are fitted, those with most to explain; "
             "loadings of the others follow from the codes"
@@ -121,8 +120,7 @@ class _Checked:
 
     def __init__(self, source: Any):
         self.source, self.shape = source, source.shape
-        real = np.dtype(source.dtype)
-        self.dtype = real if real.kind == "f" else np.dtype(np.float32)
+        self.dtype = as_floating(source.dtype)
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         x = np.asarray(self.source[rows], self.dtype)

@@ -207,8 +207,13 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _seen(self, values: np.ndarray) -> np.ndarray:
         """Values (..., g) of the features that were fitted, on which codes are read."""
+        columns = self._columns()
+        return values if columns is None else values[..., columns]
+
+    def _columns(self) -> np.ndarray | None:
+        """Places of the features that were fitted; None where all were."""
         features = getattr(self, "features_", None)  # which models of earlier versions lack
-        return values if features is None or features.all() else values[..., features]
+        return None if features is None or features.all() else np.flatnonzero(features)
 
     @contextmanager
     def _reading(self, X, sample_weight=None) -> Iterator[Sets]:
@@ -216,9 +221,8 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         have."""
         check_is_fitted(self)
         whole = read_target(self, X, reset=False)
-        target, features = whole, getattr(self, "features_", None)
-        if features is not None and not features.all():
-            target = some_features(whole, np.flatnonzero(features))
+        columns = self._columns()
+        target = whole if columns is None else some_features(whole, columns)
         given = FitData(target, weights=read_weights(target, sample_weight))
         with closed(FitData(whole)), jax.enable_x64(given.target.dtype == np.float64):
             yield sets(given, new=True)

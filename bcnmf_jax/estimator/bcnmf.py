@@ -67,7 +67,8 @@ class BCNMF(FittedModel):
     n_top_features : int, None or "auto"
         Features that choice and fit read, those with most to explain (of which a model without
         structure leaves most); components have loadings of all. "auto" takes 3,000 where X has more
-        than 5,000, None all.
+        than 5,000, but all of a plain contrast, of an object, and of a loss with a value for each;
+        None takes all.
     missing : {"raise", "mask"}
         "mask" leaves NaN in X and background out of every sum (arrays and frames).
     n_restarts : int

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Kept(NamedTuple):
-    """What a fit found.
+    """A finished fit.
 
     Attributes
     ----------

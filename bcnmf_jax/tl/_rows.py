@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix, vstack
 
 from bcnmf_jax.data.checks import check_form, check_values
 from bcnmf_jax.data.readers import source
-from bcnmf_jax.data.sources import CHUNK_ROWS, select
+from bcnmf_jax.data.sources import CHUNK_ROWS, DENSE, Sliced, as_floating
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,11 +20,9 @@ BLOCK = 512
 """Stored rows, with all their columns, that are in memory at once."""
 GAP = 64
 """Stored rows that are read through where they are not wanted: one read costs more than they do."""
-DENSE = 2**28
-"""Bytes up to which data are fitted in memory: there all restarts run side by side."""
 
 
-class Chosen:
+class Chosen(Sliced):
     """A source (`stream`) of some rows and columns of a matrix, which stays where it is.
 
     Parameters
@@ -39,9 +37,7 @@ class Chosen:
     def __init__(self, matrix: Any, rows: np.ndarray, columns: np.ndarray | None = None):
         self.matrix, self.rows, self.columns = matrix, rows, columns
         self.shape = (len(rows), matrix.shape[1] if columns is None else len(columns))
-        real = np.dtype(matrix.dtype)
-        # Counts are exact in float32; only what is stored in double precision is fitted in it.
-        self.dtype = real if real.kind == "f" else np.dtype(np.float32)
+        self.dtype = as_floating(matrix.dtype)
 
     def rows_into(self, start: int, stop: int, out: np.ndarray) -> None:
         """Write rows ``start`` to ``stop`` into ``out``."""
@@ -58,14 +54,6 @@ class Chosen:
             if self.columns is not None:
                 block = block[:, self.columns]
             out[a:b] = block.toarray() if hasattr(block, "toarray") else block
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        return select(self._read, self.shape[0], rows)
-
-    def _read(self, start: int, stop: int) -> np.ndarray:
-        out = np.empty((stop - start, self.shape[1]), self.dtype)
-        self.rows_into(start, stop, out)
-        return out
 
     def in_memory(self) -> Any:
         """All of it: dense, or above `DENSE` bytes as a CSR matrix."""
