@@ -13,8 +13,8 @@ from bcnmf_jax.model.costs import costs
 from bcnmf_jax.model.gradients import basis_gradient
 from bcnmf_jax.model.terms import Term
 from bcnmf_jax.solvers.default import default_solver
-from bcnmf_jax.streaming._parts import DataSets
-from bcnmf_jax.streaming._sample import fitted, sample
+from bcnmf_jax.streaming.parts import DataSets
+from bcnmf_jax.streaming.sample import fitted, sample
 from tests import tables
 from tests.contracts import same
 

@@ -19,7 +19,9 @@ from bcnmf_jax.data.sources import Stacked
 from bcnmf_jax.data.sparse import check_matrix
 from bcnmf_jax.data.two_sets import SETS, annotation
 from bcnmf_jax.estimator._fit_data import FitData, Matrix
-from bcnmf_jax.inference.restarts import InMemory, Sets, Streamed
+from bcnmf_jax.inference.restarts import InMemory, Sets
+from bcnmf_jax.inference.streamed import Streamed
+from bcnmf_jax.streaming.sample import ROWS
 
 FLOATS = [np.float64, np.float32]
 SPARSE_MISSING = (
@@ -137,6 +139,8 @@ def sets(given: FitData, *, new: bool = False) -> Sets:
             raise ValueError(SPARSE_MISSING)
         return Streamed(data, weights, new=new)
     known = lambda a: (~np.isnan(a)).astype(a.dtype)  # noqa: E731
+    if not new and not missing and sum(a.shape[0] for a in leaves) > ROWS:
+        return Streamed(data, weights)
     mask = jax.tree.map(known, data) if missing else None
     return InMemory(data, weights, mask, new=new)
 

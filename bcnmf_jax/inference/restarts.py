@@ -1,4 +1,4 @@
-"""`InMemory` and `Streamed`: two data sets, the restarts of a plan on them, and their codes."""
+"""`InMemory`: two data sets as arrays, the restarts of a plan on them, and their codes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from bcnmf_jax.data.preparation import prepare
-from bcnmf_jax.data.readers import source
-from bcnmf_jax.data.summaries import summarize
 from bcnmf_jax.fitting.balanced import fit_balanced_restarts
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.fixed_basis import reduced_objective, transform
@@ -25,12 +23,6 @@ from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.model.scale import restored, scaled
 from bcnmf_jax.objectives import NMF, BackgroundFirst
-from bcnmf_jax.streaming.balanced import balanced_of as stream_balanced
-from bcnmf_jax.streaming.driver import Progress, stream
-from bcnmf_jax.streaming.fixed_basis import COMPARED
-from bcnmf_jax.streaming.fixed_basis import reduced_objective as stream_reduced_objective
-from bcnmf_jax.streaming.fixed_basis import transform as stream_transform
-from bcnmf_jax.streaming.sequential import fit_sequential as stream_sequential
 
 MOST_RATIO = 1e6
 """Ratio of usages from which a component counts as absent from the background."""
@@ -92,10 +84,10 @@ class InMemory:
         told = callbacks.stage("fitting")
         weights = None if v is None else np.asarray(v).max(1)
         if plan.objective == "balanced":
-            return [_restart(f, v, weights) for f, v in self._balanced(plan, keys, stop, told)]
+            return [summed_up(f, v, weights) for f, v in self._balanced(plan, keys, stop, told)]
         fits = self.fits(plan, keys, stop, told)
         values = [float(reduced_objective(made, self.rows, f.blocks)) for f in fits]
-        return [_restart(f, v, weights) for f, v in zip(fits, values, strict=True)]
+        return [summed_up(f, v, weights) for f, v in zip(fits, values, strict=True)]
 
     def fits(
         self, plan: Plan, keys: Key[Array, " n"], stop: Stop, on_progress: OnProgress | None = None
@@ -147,62 +139,8 @@ class InMemory:
         return float(found.diagnostics["x_explained"])
 
 
-class Streamed:
-    """`Sets` of which some are sparse: a step is a pass over the rows, which are never all made
-    dense."""
-
-    def __init__(self, data: dict, weights: dict | None, *, new: bool = False):
-        self.known = summarize(jax.tree.map(source, data), weights, constant=new)
-
-    def restarts(self, plan, keys, stop, callbacks):
-        made, found, told = plan.build(), [], callbacks.stage("fitting")
-        weights = self.known["target"].weights
-        for r, key in enumerate(keys):
-
-            def on_progress(now: Progress, r=r):
-                if told and now.stage == "fit":
-                    told((r + now.epoch / now.epochs) / len(keys))
-                if now.epoch % stop.every == 0:
-                    callbacks.log(
-                        f"restart {r + 1} of {len(keys)}, {now.stage}: pass {now.epoch} of at most "
-                        f"{now.epochs}, {now.seconds_left:.0f} s left at most"
-                    )
-
-            kept = callbacks.folder and callbacks.folder / f"restart{r}.npz"
-            given: dict[str, Any] = {"key": key, "solver": plan.solver, "stop": stop}
-            given |= {"checkpoint": kept, "on_progress": on_progress}
-            if plan.objective == "balanced":
-                one, value = stream_balanced(
-                    made, self.known, plan.n_components, basis=plan.start,
-                    background_rank=plan.n_background_components, compared=len(keys) > 1, **given
-                )  # fmt: skip
-                found.append(_restart(one, value, None if weights is None else weights[:, 0]))
-                continue
-            if plan.objective == "sequential" and plan.start is None:
-                assert isinstance(made, BackgroundFirst)
-                one = stream_sequential(
-                    made, self.known, plan.n_components, refit=plan.together, **given
-                )
-            elif plan.start is not None:
-                one = stream(made, self.known, blocks={"basis": plan.start}, **given)
-            else:
-                one = stream(made, self.known, rank=plan.n_components, **given)
-            value = np.nan
-            if len(keys) > 1:
-                value = float(stream_reduced_objective(made, self.known, one.blocks, stop=COMPARED))
-            found.append(_restart(one, value, None if weights is None else weights[:, 0]))
-        return found
-
-    def codes(self, reading, basis):
-        return stream_transform(reading, {"basis": basis}, self.known)
-
-    def explained(self, loss, basis):
-        blocks = {"basis": basis, "target": self.codes(NMF(loss), basis)}
-        found = stream(NMF(loss), self.known, blocks=blocks, stop=NO_STEP)
-        return float(found.diagnostics["x_explained"])
-
-
-def _restart(found: Fit, value: float, weights: np.ndarray | None) -> Restart:
+def summed_up(found: Fit, value: float, weights: np.ndarray | None) -> Restart:
+    """A fit without its codes; ``weights (n,)`` of the target's samples, if any."""
     codes = jax.tree.map(np.asarray, found.blocks)
     basis, target = codes["basis"], codes["target"]
     v = np.ones(len(target)) if weights is None else weights

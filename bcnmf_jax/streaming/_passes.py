@@ -19,7 +19,7 @@ from bcnmf_jax.model.blocks import canonical
 from bcnmf_jax.model.costs import basis_cost, misfits
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, Data
 from bcnmf_jax.solvers.alternating import AbstractAlternating
-from bcnmf_jax.streaming._parts import Part
+from bcnmf_jax.streaming.parts import Part
 
 begin = eqx.filter_jit(start_all_codes)
 

@@ -20,7 +20,7 @@ from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.costs import assemble
 from bcnmf_jax.model.objective import AbstractObjective, Blocks
 from bcnmf_jax.solvers.alternating import AbstractAlternating
-from bcnmf_jax.streaming._parts import DataSets, Part
+from bcnmf_jax.streaming.parts import DataSets, Part
 
 
 class State(NamedTuple):

@@ -24,7 +24,7 @@ from bcnmf_jax.model.objective import require_target
 from bcnmf_jax.objectives import NMF, BackgroundFirst, Contrastive
 from bcnmf_jax.solvers.alternating import AbstractAlternating
 from bcnmf_jax.streaming.driver import Progress, check_streamed, frozen_by_passes, stream
-from bcnmf_jax.streaming.fixed_basis import COMPARED, reduced_objective, transform
+from bcnmf_jax.streaming.fixed_basis import transform
 
 
 def _energy(loss: AbstractLoss, known: Summary, basis: Array, chunk_rows: int) -> Array:
@@ -66,15 +66,14 @@ def balanced_of(
     key: Key[Array, ""],
     background_rank: int,
     basis: Any,
-    compared: bool,
     solver: AbstractAlternating | None,
     stop: Stop,
     chunk_rows: int = CHUNK_ROWS,
     checkpoint: str | Path | None = None,
     every: int = 5,
     on_progress: Callable[[Progress], Any] | None = None,
-) -> tuple[Fit, float]:
-    """A fit, from a basis if there is one, and its reduced objective, NaN where nobody compares."""
+) -> Fit:
+    """A fit, from a basis, target components first, if there is one."""
     known = summarize(data, chunk_rows=chunk_rows)
     require_target(objective, known)
     reading = BackgroundFirst(background_rank=background_rank, alpha=0.0, loss=objective.loss)
@@ -107,16 +106,13 @@ def balanced_of(
         made, whole, solver=solver, stop=stop, chunk_rows=chunk_rows, checkpoint=kept("contrast"),
         every=every, on_progress=on_progress, **start,
     )  # fmt: skip
-    value = np.nan
-    if compared:
-        value = float(reduced_objective(made, whole, fitted.blocks, stop=COMPARED))
     joined = jnp.concatenate([fitted.blocks["basis"][:rank], frozen])
     last = stream(reading, known, blocks={"basis": joined}, stop=NO_STEP, chunk_rows=chunk_rows)
     for what in ("shared", "row", "contrast"):
         if checkpoint is not None:
             Path(f"{checkpoint}.{what}").unlink(missing_ok=True)
     same = lambda f: (f.steps, f.result, f.trace)  # noqa: E731
-    return eqx.tree_at(same, last, same(fitted)), value
+    return eqx.tree_at(same, last, same(fitted))
 
 
 def fit_balanced(
@@ -160,7 +156,7 @@ def fit_balanced(
     check_types(objective, solver, stop)
     check_streamed(solver)
     return balanced_of(
-        objective, data, rank, key=key, background_rank=count, basis=None, compared=False,
+        objective, data, rank, key=key, background_rank=count, basis=None,
         solver=solver, stop=stop, chunk_rows=chunk_rows, checkpoint=checkpoint, every=every,
         on_progress=on_progress,
-    )[0]  # fmt: skip
+    )  # fmt: skip

@@ -32,11 +32,11 @@ from bcnmf_jax.model.scale import restored, scaled_sources, with_codes
 from bcnmf_jax.solvers.alternating import AbstractAlternating
 from bcnmf_jax.solvers.default import default_solver
 from bcnmf_jax.solvers.mu import MU
-from bcnmf_jax.streaming._parts import DataSets
 from bcnmf_jax.streaming._passes import normalise
 from bcnmf_jax.streaming._resume import Keeper, digest
-from bcnmf_jax.streaming._sample import fitted, sample_rows
 from bcnmf_jax.streaming._streamer import State, Streamer
+from bcnmf_jax.streaming.parts import DataSets
+from bcnmf_jax.streaming.sample import fitted, sample_rows, weighs_more
 
 
 class Progress(NamedTuple):
@@ -281,9 +281,7 @@ def _online(
         raise ValueError(f"decay must be in [0, 1), found {decay!r}")
     updates = max(len(sets.jobs()) // 3, 10) if updates is None else updates
     if start_rows is None:
-        # A penalty would weigh more on fewer rows.
-        penalised = bool(objective.penalties or objective.basis_powers)
-        start_rows = 0 if penalised else sample_rows(sets)
+        start_rows = 0 if weighs_more(objective) else sample_rows(sets)
     whole = {"updates_per_epoch": (updates, 1), "start_rows": (start_rows, 0)}
     for name, (value, least) in whole.items():
         check_integer(value, name, least)

@@ -24,7 +24,7 @@ from bcnmf_jax.fitting.result import Fit
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.objective import AbstractObjective, Blocks, require_target
 from bcnmf_jax.model.scale import in_units, scaled_sources, with_codes
-from bcnmf_jax.streaming._parts import DataSets
+from bcnmf_jax.streaming.parts import DataSets
 
 COMPARED = Stop(tol=1e-4, max_steps=20)
 """Of the codes by which restarts are compared."""

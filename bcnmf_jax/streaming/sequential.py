@@ -30,9 +30,7 @@ from bcnmf_jax.model.scale import restored, scaled_sources
 from bcnmf_jax.objectives import BackgroundFirst
 from bcnmf_jax.solvers.alternating import AbstractAlternating
 from bcnmf_jax.solvers.default import default_solver
-from bcnmf_jax.streaming._parts import DataSets
 from bcnmf_jax.streaming._resume import Keeper
-from bcnmf_jax.streaming._sample import sample, sample_rows
 from bcnmf_jax.streaming._streamer import Streamer
 from bcnmf_jax.streaming.driver import (
     Progress,
@@ -42,6 +40,8 @@ from bcnmf_jax.streaming.driver import (
     frozen_by_passes,
     short_text,
 )
+from bcnmf_jax.streaming.parts import DataSets
+from bcnmf_jax.streaming.sample import sample, sample_rows
 
 
 def fit_sequential(

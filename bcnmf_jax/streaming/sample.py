@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from bcnmf_jax.data.rows import Rows
-from bcnmf_jax.data.sources import fill
+from bcnmf_jax.data.sources import DENSE, fill
 from bcnmf_jax.data.summaries import is_summary
 from bcnmf_jax.fitting.loop import fit_prepared
 from bcnmf_jax.fitting.result import result_name
@@ -16,11 +16,11 @@ from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.blocks import is_frozen
 from bcnmf_jax.model.objective import AbstractObjective, Data
 from bcnmf_jax.solvers.default import default_solver
-from bcnmf_jax.streaming._parts import DataSets
 from bcnmf_jax.streaming._passes import settle
+from bcnmf_jax.streaming.parts import DataSets
 
-ROWS, BYTES = 20_000, 2**28
-"""Most rows of a sample, and most bytes of its dense values."""
+ROWS = 20_000
+"""Most rows of a sample, whose dense values take at most `DENSE` bytes."""
 GIVEN = 0.05
 """Share of the given basis in the start that a sample's fit gives."""
 PIECE = 32
@@ -31,11 +31,17 @@ STOP = Stop(tol=1e-4, max_steps=200)
 def sample_rows(sets: DataSets) -> int:
     """Rows of a sample, by default."""
     width = sum(source.shape[1] for source in jax.tree.leaves(sets.reader.sets[0]))
-    return min(ROWS, BYTES // (width * np.dtype(sets.dtype).itemsize))
+    return min(ROWS, DENSE // (width * np.dtype(sets.dtype).itemsize))
+
+
+def weighs_more(objective: AbstractObjective) -> bool:
+    """Whether a part of the cost does not grow with the rows, and so weighs more on fewer."""
+    return bool(objective.penalties or objective.basis_powers)
 
 
 def sample(sets: DataSets, rows: int, seed: list[int]) -> Data:
-    """About ``rows`` rows, from every data set as large a share, in pieces from all over it."""
+    """About ``rows`` rows, from every data set as large a share, in pieces from all over it; all of
+    them, in their order, where there are no more."""
     data: Data = {}
     total = sum(part.samples for part in sets.parts)
     for number, part in enumerate(sets.parts):
