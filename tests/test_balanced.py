@@ -183,7 +183,7 @@ def cells(counts, strength, seed):
 def test_three_donors_against_three_get_an_answer(strength, outcome):
     x, y, groups = cells((3, 3), strength, 0)
     drawn = donors.drawn((x, y), groups, 0)
-    said, reason = donors.exists(drawn, bj.Frobenius(), 0)
+    said, reason = donors.by_exchange(drawn, bj.Frobenius(), 0)
     assert (said == outcome) if outcome else (said != "contrast found")
     assert "all 20 arrangements of donors" in reason and "smallest possible is 0.05" in reason
 
@@ -195,7 +195,7 @@ def test_three_pairs_are_exchanged_as_six_donors(strength, outcome):
     assert set(pairs["target"]) == set(pairs["background"])
     found = donors.drawn((x, y), pairs, 0)
     assert not found.paired and found.shared == 3
-    said, reason = donors.exists(found, bj.Frobenius(), 0)
+    said, reason = donors.by_exchange(found, bj.Frobenius(), 0)
     assert (said == outcome) if outcome else (said != "contrast found")
     assert "all 20 arrangements of donors" in reason and "3 donors of both sets count" in reason
 

@@ -11,7 +11,7 @@ from bcnmf_jax.inference.selection import Selection, rule
 from bcnmf_jax.inference.selection._folds import TooFewError, folds, held_out_ratio
 from bcnmf_jax.inference.selection.candidates import order_by_heldout_gain
 from bcnmf_jax.inference.selection.gains import stability
-from bcnmf_jax.inference.selection.select import exists
+from bcnmf_jax.inference.selection.select import contrast_alone
 from bcnmf_jax.inference.selection.thinning import counts_of
 
 
@@ -215,7 +215,7 @@ def test_too_little_to_tell(programs):
 def test_existence_alone_is_that_of_a_choice(programs, count, rows):
     data = {k: v[:rows] for k, v in programs(count).items()}
     found = bj.select(data, objectives=["sequential"], ranks=(1,), splits=4)
-    outcome, said = exists(data, splits=4)
+    outcome, said = contrast_alone(data, splits=4)
     assert outcome == found.outcome and found.reasons[0].startswith(said)
 
 

@@ -9,8 +9,8 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 import bcnmf_jax as bj
+from bcnmf_jax.data.sampled_rows import spread
 from bcnmf_jax.data.top_features import Columns, top, unexplained
-from bcnmf_jax.estimator._automatic import spread
 
 ROWS, FEATURES, TOP = 160, 300, 100
 GIVEN = {"n_components": 2, "objective": "balanced", "n_background_components": 2}

@@ -18,6 +18,8 @@ from bcnmf_jax.cli._options import (
     FitOptions,
     GroupKey,
     RunOptions,
+    TopFeatures,
+    features_asked,
     value_or_auto,
 )
 from bcnmf_jax.cli._progress import OnProgress, working
@@ -43,14 +45,7 @@ class Size:
             metavar="ALPHA|auto", help="Contrast per sample, at least 0.", rich_help_panel=MODEL
         ),
     ] = "auto"
-    top_features: Annotated[
-        str,
-        typer.Option(
-            metavar="N|auto|all",
-            help="Features that are fitted, those with most to explain; auto: 3,000 of over 5,000.",
-            rich_help_panel=MODEL,
-        ),
-    ] = "auto"
+    top_features: TopFeatures = "auto"
     missing: Annotated[
         str,
         typer.Option(
@@ -64,9 +59,7 @@ class Size:
         """As `BCNMF` takes them."""
         return {
             "missing": self.missing,
-            "n_top_features": None
-            if self.top_features == "all"
-            else value_or_auto(self.top_features, int, "--top-features"),
+            "n_top_features": features_asked(self.top_features),
             "n_components": value_or_auto(self.n_components, int, "--n-components"),
             "alpha": value_or_auto(self.alpha, float, "--alpha"),
         }

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from bcnmf_jax.cli._options import DataOptions
 from bcnmf_jax.data.checks import DataWarning
+from bcnmf_jax.data.top_features import some_features
 from bcnmf_jax.datasets.dataset import log_normalise
 from bcnmf_jax.datasets.tables import Table, TableError, read_table
 from bcnmf_jax.datasets.tables.table import some
@@ -44,25 +45,34 @@ class Inputs:
         """Whether some are too large to be made dense."""
         return any(sparse.issparse(t.values) for t in (self.target, self.background))
 
-    def arrays(self) -> dict[str, Any]:
-        """Dense arrays, for what does not read sparse ones.
+    def values(self) -> dict[str, Any]:
+        """Arrays, or CSR arrays of what is too large to be made dense."""
+        return {"target": self.target.values, "background": self.background.values}
+
+    def arrays(self, columns: np.ndarray | None = None) -> dict[str, Any]:
+        """Dense arrays, for what does not read sparse ones, of all features or some.
 
         Raises
         ------
         TableError
             If they are too large.
         """
-        if self.sparse:
+        found = self.values()
+        if columns is not None:
+            found = {name: some_features(a, columns) for name, a in found.items()}
+        if not fits(*found.values()):
+            width = found["target"].shape[1]
             raise TableError(
-                f"{self.size()} would take more than {DENSE_BYTES >> 30} GiB as dense arrays; keep "
-                "the most variable features, or use bcnmf fit, which reads them by passes"
+                f"{self.size(width)} would take more than {DENSE_BYTES >> 30} GiB as dense arrays; "
+                "keep the most variable features, or use bcnmf fit, which reads them by passes"
             )
-        return {"target": self.target.values, "background": self.background.values}
+        return {name: as_dense(a) for name, a in found.items()}
 
-    def size(self) -> str:
-        """Samples and features, in words."""
+    def size(self, width: int | None = None) -> str:
+        """Samples and features (or another number of these), in words."""
         n, m = len(self.target.samples), len(self.background.samples)
-        return f"{n} target and {m} background samples x {len(self.target.features)} features"
+        width = len(self.target.features) if width is None else width
+        return f"{n} target and {m} background samples x {width} features"
 
     def described(self) -> dict[str, Any]:
         """The keys of config.json that say what was read."""
@@ -225,7 +235,17 @@ def scaled(table: Table, applied: str) -> Table:
 
 def dense(*tables: Table) -> tuple[Table, ...]:
     """Dense where all of them fit."""
-    if sum(t.values.shape[0] * t.values.shape[1] for t in tables) * 4 > DENSE_BYTES:
+    if not fits(*(t.values for t in tables)):
         return tables
-    dense = [t.values.toarray() if sparse.issparse(t.values) else t.values for t in tables]
-    return tuple(replace(t, values=v) for t, v in zip(tables, dense, strict=True))
+    return tuple(replace(t, values=as_dense(t.values)) for t in tables)
+
+
+def fits(*sets: Any) -> bool:
+    """Whether sets are small enough to be made dense, or are so already."""
+    size = sum(a.shape[0] * a.shape[1] for a in sets) * 4
+    return size <= DENSE_BYTES or not any(map(sparse.issparse, sets))
+
+
+def as_dense(values: Any) -> np.ndarray:
+    """Values as an array."""
+    return values.toarray() if sparse.issparse(values) else values

@@ -54,6 +54,25 @@ def value_or_auto(text: str, kind: Callable[[str], Any], option: str) -> Any:
         ) from None
 
 
+def features_asked(text: str) -> int | str | None:
+    """``n_top_features`` of --top-features.
+
+    Raises
+    ------
+    typer.BadParameter
+        For what is no number, auto or all.
+    """
+    return None if text == "all" else value_or_auto(text, int, "--top-features")
+
+
+TopFeatures = Annotated[
+    str,
+    typer.Option(
+        metavar="N|auto|all",
+        help="Features that are read, those with most to explain; auto: 3,000 of over 5,000.",
+        rich_help_panel=MODEL,
+    ),
+]
 GroupKey = Annotated[
     str | None,
     typer.Option(

@@ -9,7 +9,15 @@ import typer
 
 from bcnmf_jax.cli import _show as show
 from bcnmf_jax.cli._inputs import Inputs
-from bcnmf_jax.cli._options import MODEL, DataOptions, GroupKey, RunOptions, values
+from bcnmf_jax.cli._options import (
+    MODEL,
+    DataOptions,
+    GroupKey,
+    RunOptions,
+    TopFeatures,
+    features_asked,
+    values,
+)
 from bcnmf_jax.cli._progress import OnProgress, working
 from bcnmf_jax.cli._record import carry_out
 from bcnmf_jax.report.run_folder import read_table, write_table
@@ -50,6 +58,7 @@ def select(
             rich_help_panel=MODEL,
         ),
     ] = "separation",
+    top_features: TopFeatures = "auto",
     splits: Annotated[
         int | None, typer.Option(help="Random splits of both sets.", rich_help_panel=MODEL)
     ] = None,
@@ -62,7 +71,7 @@ def select(
     Whether there is a contrast is asked of held-out samples, or with --group-key of donors that are
     exchanged between the sets: the answer may be that there is none, or that the data are too few
     to tell. Which candidate is taken, by how far its components set groups of the target apart
-    that the background lacks.
+    that the background lacks. Of many features and rows some are read, and the reasons say which.
 
     Examples:
 
@@ -76,11 +85,11 @@ def select(
         "alphas": alphas and values(alphas, float, "--alphas"),
         "ranks": ranks and values(ranks, int, "--ranks"),
         "splits": splits,
-    }
-    asked = {name: value for name, value in given.items() if value is not None} | {
         "random_state": seed,
         "criterion": criterion,
     }
+    asked = {name: value for name, value in given.items() if value is not None}
+    asked["n_top_features"] = features_asked(top_features)
 
     def work(folder: Path, inputs: Inputs) -> dict[str, Any]:
         found = working(
@@ -106,7 +115,7 @@ def selected(
     if group_key:
         both = {"target": inputs.target, "background": inputs.background}
         groups = {k: t.groups(group_key) for k, t in both.items()}
-    return select(inputs.arrays(), loss=as_loss(loss), groups=groups, on_progress=tell, **asked)
+    return select(inputs.values(), loss=as_loss(loss), groups=groups, on_progress=tell, **asked)
 
 
 def shown(config: dict[str, Any], run: RunOptions) -> None:
@@ -119,8 +128,10 @@ def shown(config: dict[str, Any], run: RunOptions) -> None:
     if rows:
         show.table("Candidates", [{k: row[k] for k in CRITERIA if k in row} for row in rows])
     if found["outcome"] == "contrast found":
+        asked = config["parameters"].get("n_top_features", "auto")
+        features = "" if asked == "auto" else f" --top-features {asked or 'all'}"
         print(
             f"bcnmf fit ... --objective {found['objective']} --alpha {found['alpha']:g} "
             f"--n-components {found['n_components']} "
-            f"--n-background-components {found['n_background_components']}"
+            f"--n-background-components {found['n_background_components']}{features}"
         )

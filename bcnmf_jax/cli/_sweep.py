@@ -13,7 +13,15 @@ import typer
 
 from bcnmf_jax.cli import _show as show
 from bcnmf_jax.cli._inputs import Inputs
-from bcnmf_jax.cli._options import MODEL, DataOptions, FitOptions, RunOptions, values
+from bcnmf_jax.cli._options import (
+    MODEL,
+    DataOptions,
+    FitOptions,
+    RunOptions,
+    TopFeatures,
+    features_asked,
+    values,
+)
 from bcnmf_jax.cli._progress import working
 from bcnmf_jax.cli._record import carry_out
 from bcnmf_jax.cli._results import estimator
@@ -23,6 +31,7 @@ from bcnmf_jax.report.run_values import plain
 from bcnmf_jax.storage.lines import append_lines, read_lines
 
 SUMMARY = ("x_explained", "y_explained", "dead_features", "stability")
+AXES = ("alphas", "ranks")
 MEASURED = ("x_explained", "y_explained", "dead_features", "dead_components", "effective_features")
 
 
@@ -37,10 +46,12 @@ class Grid:
         str,
         typer.Option(help="Numbers of target components, with commas.", rich_help_panel=MODEL),
     ] = "2,5,10"
+    top_features: TopFeatures = "auto"
 
     def parameters(self) -> dict[str, Any]:
-        """The values of both axes."""
+        """The values of both axes, and the number of features."""
         return {
+            "n_top_features": features_asked(self.top_features),
             "alphas": values(self.alphas, float, "--alphas"),
             "ranks": values(self.ranks, int, "--ranks"),
         }
@@ -51,7 +62,9 @@ def sweep(data: DataOptions, grid: Grid, model: FitOptions, run: RunOptions) -> 
 
     The table tables/path.tsv shows where shared programs leave the components (the explained
     variance drops), where a fit collapses, and how alike the components of all starts are. After
-    Ctrl-C the same command goes on where it stopped.
+    Ctrl-C the same command goes on where it stopped. All rows are fitted; of more than 5,000
+    features the 3,000 with most to explain, on which everything in the table is measured (all of
+    the objectives contrastive, the default, and published).
 
     Examples:
 
@@ -61,27 +74,47 @@ def sweep(data: DataOptions, grid: Grid, model: FitOptions, run: RunOptions) -> 
       --out SWEEP
     """
     model = replace(model, objective=model.objective or "contrastive")
-    estimator(model.parameters())
+    parameters = grid.parameters() | model.parameters()
+    estimator({k: v for k, v in parameters.items() if k not in AXES})
     if model.objective in ("auto", "balanced", "sequential"):
         raise typer.BadParameter(
             f"{model.objective!r} cannot be swept; use background_first, or bcnmf select",
             param_hint="--objective",
         )
-    parameters = grid.parameters() | model.parameters()
 
     def work(folder: Path, inputs: Inputs) -> dict[str, Any]:
         rows = read_rows(folder / ROWS)
         todo = missing(parameters, rows)
         if rows:
             show.say(f"{len(rows)} fits are done already, {len(todo)} settings are left")
+        width = len(inputs.target.features)
+        columns = taken(inputs, parameters)
+        fitted = width if columns is None else len(columns)
+        if fitted < width:
+            show.say(
+                f"{fitted} of {width} features are fitted and measured, those with most to explain"
+            )
         if todo:
-            rows += fit_cells(inputs.arrays(), parameters, todo, folder / ROWS)
+            rows += fit_cells(inputs.arrays(columns), parameters, todo, folder / ROWS)
         rows.sort(key=lambda r: (r["n_components"], r["alpha"], r["restart"]))
         write_table(folder, "path", rows)
-        return {"fits": len(rows), "results": dict(Counter(row["result"] for row in rows))}
+        results = dict(Counter(row["result"] for row in rows))
+        return {"fits": len(rows), "results": results, "fitted_features": fitted}
 
     config = carry_out("sweep", data, run, parameters, work, loss=model.loss)
     shown(config, run)
+
+
+def taken(inputs: Inputs, parameters: dict[str, Any]) -> np.ndarray | None:
+    """Places of the features that are fitted, as `BCNMF` takes them; None for all."""
+    from bcnmf_jax.data.top_features import top, unexplained
+    from bcnmf_jax.inference.features import count_taken
+    from bcnmf_jax.model.losses import as_loss
+
+    loss, sets = as_loss(parameters["loss"]), list(inputs.values().values())
+    width = sets[0].shape[1]
+    count = count_taken(parameters["n_top_features"], width, [parameters["objective"]], loss)
+    return None if count is None else top(unexplained(sets, counts=not loss.bounded).misfit, count)
 
 
 def missing(parameters: dict[str, Any], rows: list[dict[str, Any]]) -> list[tuple[int, float]]:
@@ -121,8 +154,7 @@ def cells(
     from bcnmf_jax.inference.selection.gains import stability
     from bcnmf_jax.model.losses import as_loss
 
-    axes = ("alphas", "ranks")
-    model = estimator({k: v for k, v in parameters.items() if k not in axes})
+    model = estimator({k: v for k, v in parameters.items() if k not in AXES})
     loss, rows = as_loss(model.loss), prepare(arrays)
     key, count = jax.random.key(model.random_state), model.n_restarts
     keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(count))
@@ -188,5 +220,7 @@ def shown(config: dict[str, Any], run: RunOptions) -> None:
         .groupby([frame["n_components"], frame["alpha"]])
     )
     medians["collapsed"] = bad.mean().to_numpy()
-    show.table("Medians over starts", medians.to_dict("records"))
+    fitted, width = config["result"].get("fitted_features"), config["features"]
+    of = f", of {fitted} of {width} features" if fitted and fitted < width else ""
+    show.table(f"Medians over starts{of}", medians.to_dict("records"))
     print(f"{run.out} was written in {config['seconds']:.1f} s")

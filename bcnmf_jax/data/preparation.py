@@ -94,6 +94,15 @@ def check_all_seen(data: dict, found: dict) -> None:
             check_seen(one, f"data[{name if key is None else f'{name}.{key}'!r}]", names)
 
 
+def check_columns(data: dict) -> None:
+    """Raise ValueError for frames whose columns differ."""
+    names = {k: list(a.columns) for k, a in data.items() if hasattr(a, "columns")}
+    if len(names) == 2 and names["target"] != names["background"]:
+        odd = [n for n in names["target"] if n not in set(names["background"])][:5]
+        why = f"it lacks {odd}" if odd else "they stand in another order"
+        raise ValueError(f"data['background'] has not the columns of the target: {why}")
+
+
 def read(
     data: dict,
     weights: dict | None = None,
@@ -106,11 +115,7 @@ def read(
     for name, extra in (("weights", weights), ("mask", mask)):
         if extra is not None and (not isinstance(extra, dict) or set(extra) - set(data)):
             raise ValueError(f"{name} must be a dictionary with names among {sorted(data)}")
-    names = {k: list(a.columns) for k, a in data.items() if hasattr(a, "columns")}
-    if len(names) == 2 and names["target"] != names["background"]:
-        odd = [n for n in names["target"] if n not in set(names["background"])][:5]
-        why = f"it lacks {odd}" if odd else "they stand in another order"
-        raise ValueError(f"data['background'] has not the columns of the target: {why}")
+    check_columns(data)
     built = {
         k: _nested(a, (weights or {}).get(k), (mask or {}).get(k), k, constant)
         for k, a in data.items()

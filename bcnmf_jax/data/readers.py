@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
@@ -235,3 +238,19 @@ def source(a: Any, layer: str | None = None) -> Any:
         raise TypeError(f"cannot read rows from {type(a).__name__}; pass a matrix, AnnData or path")
     check_unmasked(a, "the matrix", "a.filled(value), or fit the array itself, whose mask is used")
     return StoredRows(a) if hasattr(a, "to_memory") else a  # anndata's sparse matrix on disk
+
+
+@contextmanager
+def closed(sets: Any) -> Iterator[None]:
+    """Files of what is read are closed at the end; they open again for whoever reads rows.
+
+    Parameters
+    ----------
+    sets : pytree of matrices and sources
+    """
+    try:
+        yield
+    finally:
+        for a in jax.tree.leaves(sets):
+            if isinstance(a, BackedRows):
+                a.close()

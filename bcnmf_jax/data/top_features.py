@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from bcnmf_jax.data.checks import check_values
+from bcnmf_jax.data.sampled_rows import filled
 from bcnmf_jax.data.sources import CHUNK_ROWS, Sliced, as_floating, fill
 
 ENTRIES = 2**24
@@ -34,6 +36,28 @@ class Columns(Sliced):
         whole = np.empty((stop - start, self.source.shape[1]), out.dtype)
         fill(self.source, start, stop, whole)
         out[...] = whole[:, self.columns]
+
+
+class Checked:
+    """A source whose values are checked as they are read."""
+
+    def __init__(self, source: Any):
+        self.source, self.shape = source, source.shape
+        self.dtype = as_floating(source.dtype)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        x = np.asarray(self.source[rows], self.dtype)
+        bad = lambda: int((~np.isfinite(x)).sum())  # noqa: E731
+        check_values(x.min(), x.max(), bad, x.dtype, "a source", constant=True)
+        return x
+
+
+def complete(a: Any) -> Any:
+    """A set without missing values, those of an array at the mean of their feature; the values of a
+    source are checked as they are read."""
+    if hasattr(a, "rows_into"):
+        return Checked(a)
+    return filled(a)[0] if isinstance(a, np.ndarray) else a
 
 
 class Unexplained(NamedTuple):
@@ -82,7 +106,7 @@ def unexplained(
     Parameters
     ----------
     sets : sequence of array, CSR or CSC matrix, or source (n, g)
-        Without missing values.
+        Without missing values, but for arrays, where they stand at the mean of their feature.
     counts : bool
         In deviance (KL), not squared error.
     weights : sequence of array (n,) or None, optional
@@ -93,7 +117,7 @@ def unexplained(
     for a, v in zip(sets, weights or [None] * len(sets), strict=True):
         v = np.ones(a.shape[0]) if v is None else np.asarray(v, float)
         v, seen = v / v.sum(), np.zeros(width, np.int64)
-        for where, x in pieces(a):
+        for where, x in pieces(complete(a)):
             r, w = row_totals(x), v[where]
             total += x.T @ w
             own += _applied(x, _x_log_x if counts else np.square).T @ w

@@ -50,11 +50,22 @@ def annotation(
     for what, given, x in zip((name, f"background_{name}"), (own, other), sets, strict=True):
         if given is None:
             raise ValueError(f"{what} is missing: give it for both sets, or for neither")
-        given = known(given, what).astype(str)
-        if given.shape != (x.shape[0],):
-            raise ValueError(f"{what} has shape {given.shape}; give one per row: ({x.shape[0]},)")
-        found.append(given)
+        found.append(labels(given, x.shape[0], what))
     return found[0], found[1]
+
+
+def labels(given: ArrayLike, rows: int, name: str) -> NDArray:
+    """Labels of so many rows as text.
+
+    Raises
+    ------
+    ValueError
+        If some are missing, or there is another number of them.
+    """
+    found = known(given, name).astype(str)
+    if found.shape != (rows,):
+        raise ValueError(f"{name} has shape {found.shape}; give one per row: ({rows},)")
+    return found
 
 
 def known(given: ArrayLike, name: str) -> NDArray:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 
 from bcnmf_jax.data.checks import DataWarning
+from bcnmf_jax.data.sampled_rows import filled, sampled
 from bcnmf_jax.data.two_sets import SETS
 from bcnmf_jax.estimator._fit_data import FitData
 from bcnmf_jax.estimator._inputs import stacked
@@ -20,9 +20,6 @@ from bcnmf_jax.inference.selection import Selection
 from bcnmf_jax.inference.selection.candidates import KINDS
 from bcnmf_jax.inference.selection.select import OBJECTIVES, choose
 from bcnmf_jax.model.loss import AbstractLoss
-
-SAMPLED, PIECE = 4096, 32
-"""Most rows of a set that a choice is made on, and neighbours that are read at once."""
 
 
 class ContrastWarning(DataWarning):
@@ -65,7 +62,7 @@ def automatic(
     some, who, said = _read(given, groups)
     choice = choose(
         some, objectives=objectives, alphas=None if alpha is None else (alpha,), loss=loss,
-        groups=who, on_progress=on_progress,
+        groups=who, n_top_features=None, on_progress=on_progress,
         ranks=None if n_components is None else (n_components,),
     )  # fmt: skip
     found = _suited(choice.selection, some, loss, who)
@@ -95,26 +92,19 @@ def _read(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None, list[str]]:
     """Rows of both sets that a choice is made on, donors of these, and what was read instead of
     the data as they are."""
-    held = [given.target, stacked(given.background)]
-    every: list[np.ndarray] = [np.arange(a.shape[0]) for a in held]
-    if given.weights is not None:
-        every[0] = np.flatnonzero(given.weights > 0)
-    rows = [of[spread(len(of), SAMPLED)] for of in every]
-    said = [
-        f"{len(r)} of {len(of)} rows of the {name} were read"
-        for name, of, r in zip(SETS, every, rows, strict=True)
-        if len(r) < len(of)
-    ]
-    some = {}
-    for name, a, r in zip(SETS, held, rows, strict=True):
-        some[name], missing = filled(dense(a, r))
+    held: dict[str, Any] = dict(zip(SETS, (given.target, stacked(given.background)), strict=True))
+    counting = None if given.weights is None else {"target": np.flatnonzero(given.weights > 0)}
+    read = sampled(held, counting)
+    some, said = {}, read.said
+    for name, a in read.sets.items():
+        some[name], missing = filled(a)
         if missing:
             said.append(f"{missing} missing values of the {name} stood at their feature's mean")
     if given.weights is not None:
         said.append("rows of the target counted alike, without those of weight 0")
     who = None
     if groups is not None:
-        who = {n: np.asarray(groups[n])[r] for n, r in zip(SETS, rows, strict=True)}
+        who = {n: np.asarray(groups[n])[r] for n, r in read.rows.items()}
     return some, who, said
 
 
@@ -141,38 +131,3 @@ def _suited(
     if not wrong:
         return found
     return replace(found, outcome="background unsuitable", reasons=(*wrong, *found.reasons))
-
-
-def spread(count: int, most: int) -> np.ndarray:
-    """Numbers of about ``most`` of ``count`` rows, a piece of neighbours from each of as many equal
-    stretches, so that donors that stand together have their share; all, where they are no more."""
-    if count <= most:
-        return np.arange(count)
-    pieces, wanted = -(-count // PIECE), most // PIECE
-    edges = np.linspace(0, pieces, wanted + 1).astype(int)
-    drawn = np.random.default_rng(0).integers(edges[:-1], edges[1:]) * PIECE
-    return np.concatenate([np.arange(i, min(i + PIECE, count)) for i in drawn])
-
-
-def dense(a: Any, rows: np.ndarray) -> np.ndarray:
-    """Rows, in rising order, of a matrix or of what is read chunk by chunk, neighbours at once."""
-    if not _is_streamed(a):
-        return a if len(rows) == len(a) else a[rows]
-    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
-    read = [a[run[0] : run[-1] + 1] for run in runs]
-    return np.concatenate([r.toarray() if issparse(r) else r for r in read])
-
-
-def filled(x: np.ndarray) -> tuple[np.ndarray, int]:
-    """An array with NaN at the mean of their feature (of 0, where it is never seen), and how many
-    they are."""
-    missing = np.isnan(x)
-    if not missing.any():
-        return x, 0
-    seen = np.maximum((~missing).sum(0), 1)
-    mean = np.where(missing, 0, x).sum(0) / seen
-    return np.where(missing, mean.astype(x.dtype)[None], x), int(missing.sum())
-
-
-def _is_streamed(a: Any) -> bool:
-    return issparse(a) or hasattr(a, "rows_into")

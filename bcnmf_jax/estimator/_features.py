@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import nnls
 from scipy.sparse import issparse
 
-from bcnmf_jax.data.checks import check_values
-from bcnmf_jax.data.sources import DENSE, as_floating
+from bcnmf_jax.data.sources import DENSE
 from bcnmf_jax.data.top_features import (
+    complete,
     held,
     pieces,
     row_totals,
@@ -21,18 +20,13 @@ from bcnmf_jax.data.top_features import (
     top,
     unexplained,
 )
-from bcnmf_jax.estimator._automatic import filled
-from bcnmf_jax.estimator._fit_data import FitData, Matrix
-from bcnmf_jax.estimator._inputs import SPARSE_MISSING, is_source, sets
+from bcnmf_jax.estimator._fit_data import FitData
+from bcnmf_jax.estimator._inputs import SPARSE_MISSING, sets
+from bcnmf_jax.inference.features import count_taken
 from bcnmf_jax.inference.restarts import Restart
 from bcnmf_jax.model.loss import AbstractLoss
 from bcnmf_jax.model.objective import AbstractObjective
 
-WIDE, TOP = 5000, 3000
-"""Number of features above which "auto" fits the top ones alone, and how many it takes."""
-REFITTED = (None, "auto", "nmf", "balanced", "sequential", "background_first", "shared_target")
-"""Objectives whose loadings are least squares of both sets, or of the target alone, on their codes,
-and so have such of further features."""
 RIDGE = 1e-8
 """Of the mean squared norm of codes, so that components of 0 leave a system that can be solved."""
 
@@ -66,37 +60,21 @@ def narrowed(
 ) -> Narrowed | None:
     """The features that a fit takes; None where it takes all.
 
-    "auto" takes all of an objective or a loss whose features cannot be chosen among: of a plain
-    contrast and of objects, since loadings of other features would not be those of the fit, and of
-    losses with a value for each.
-
     Raises
     ------
     ValueError
-        For sources with values that no fit takes, NaN in sparse matrices, and a number of features
-        where none can be chosen.
+        For sources with values that no fit takes, NaN in sparse matrices, and as `count_taken`.
     """
     width = given.target.shape[1]
-    count = width if asked is None else TOP if asked == "auto" else int(asked)
-    if width <= (WIDE if asked == "auto" else count):
+    count = count_taken(asked, width, [objective], loss)
+    if count is None:
         return None
-    by_feature = any(np.ndim(a) for a in jax.tree.leaves(loss))
-    if isinstance(objective, AbstractObjective) or objective not in REFITTED or by_feature:
-        if asked == "auto":
-            return None
-        what = f"values for each feature in {loss!r}" if by_feature else f"objective={objective!r}"
-        raise ValueError(
-            f"n_top_features={asked} cannot choose with {what}; leave it out, and pass data of the "
-            "features you choose"
-        )
     backgrounds = _listed(given.background)
     parts = [given.target, *backgrounds]
     if any(issparse(a) and np.isnan(a.data).any() for a in parts):
         raise ValueError(SPARSE_MISSING)
-    found = unexplained(
-        [_complete(a) for a in parts], counts=not loss.bounded,
-        weights=[given.weights, *[None] * len(backgrounds)],
-    )  # fmt: skip
+    weights = [given.weights, *[None] * len(backgrounds)]
+    found = unexplained(parts, counts=not loss.bounded, weights=weights)
     columns = top(found.misfit, count)
     each = zip(parts, found.stored, strict=True)
     kept = [held(some_features(a, columns), int(n[columns].sum())) for a, n in each]
@@ -113,27 +91,6 @@ def _listed(background: Any) -> list[Any]:
     if background is None:
         return []
     return background if isinstance(background, list) else [background]
-
-
-class _Checked:
-    """A source whose values are checked as they are read."""
-
-    def __init__(self, source: Any):
-        self.source, self.shape = source, source.shape
-        self.dtype = as_floating(source.dtype)
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        x = np.asarray(self.source[rows], self.dtype)
-        bad = lambda: int((~np.isfinite(x)).sum())  # noqa: E731
-        check_values(x.min(), x.max(), bad, x.dtype, "a source", constant=True)
-        return x
-
-
-def _complete(a: Matrix) -> Any:
-    """A set without missing values, checked where `read_fit` does not read it."""
-    if is_source(a):
-        return _Checked(a)
-    return filled(a)[0] if isinstance(a, np.ndarray) else a
 
 
 def widened(
@@ -186,7 +143,7 @@ def _normal_equations(rows: Iterable, counts: bool) -> tuple[np.ndarray, np.ndar
     """``C' D C`` (K, K) and ``C' D X`` (K, g) over all rows."""
     gram, products = 0.0, 0.0
     for a, codes, v in rows:
-        for where, x in pieces(_complete(a)):
+        for where, x in pieces(complete(a)):
             c, d = codes[where], np.asarray(v, float)[where]
             if counts:
                 r = row_totals(x)

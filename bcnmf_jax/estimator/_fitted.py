@@ -15,10 +15,11 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 import bcnmf_jax
 import bcnmf_jax.estimator.model_files as model_files
+from bcnmf_jax.data.readers import closed
+from bcnmf_jax.data.sampled_rows import dense, spread
 from bcnmf_jax.data.top_features import some_features
-from bcnmf_jax.estimator._automatic import dense, spread
 from bcnmf_jax.estimator._fit_data import FitData
-from bcnmf_jax.estimator._inputs import closed, read_target, read_weights, sets, stacked
+from bcnmf_jax.estimator._inputs import read_target, read_weights, sets, stacked
 from bcnmf_jax.estimator.model_files import Stored
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import Stop
@@ -224,5 +225,5 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         columns = self._columns()
         target = whole if columns is None else some_features(whole, columns)
         given = FitData(target, weights=read_weights(target, sample_weight))
-        with closed(FitData(whole)), jax.enable_x64(given.target.dtype == np.float64):
+        with closed(whole), jax.enable_x64(given.target.dtype == np.float64):
             yield sets(given, new=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -14,7 +12,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
 from bcnmf_jax.data.checks import check_form, check_seen, check_unmasked
-from bcnmf_jax.data.readers import BackedRows, source
+from bcnmf_jax.data.readers import source
 from bcnmf_jax.data.sources import Stacked
 from bcnmf_jax.data.sparse import check_matrix
 from bcnmf_jax.data.two_sets import SETS, annotation
@@ -177,17 +175,6 @@ def _background(model: Any, background: Any, name: str, dtype: Any) -> Matrix:
 def is_source(a: Any) -> bool:
     """Whether rows are read from it when they are needed, as from what `bcnmf_jax.source` makes."""
     return hasattr(a, "rows_into")
-
-
-@contextmanager
-def closed(given: FitData) -> Iterator[None]:
-    """Files of what was read are closed at the end; they open again for whoever reads rows."""
-    try:
-        yield
-    finally:
-        for a in jax.tree.leaves(given):
-            if isinstance(a, BackedRows):
-                a.close()
 
 
 def _source(model: Any, a: Any, name: str) -> Any:

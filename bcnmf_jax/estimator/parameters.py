@@ -14,6 +14,7 @@ from bcnmf_jax.fitting.balanced import ALPHA
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
 from bcnmf_jax.fitting.stop import most_steps
+from bcnmf_jax.inference.features import check_top_features
 from bcnmf_jax.model.losses import as_loss
 from bcnmf_jax.model.objective import AbstractObjective
 from bcnmf_jax.solvers.solver import AbstractSolver
@@ -36,8 +37,7 @@ def check_parameters(model: Any) -> None:
             continue
         most = most_steps() if name == "max_iter" else MOST_INTEGER
         check_integer(value, name, 1, most, " or 'auto'" if name == "n_components" else "")
-    if not (model.n_top_features is None or is_auto(model.n_top_features)):
-        check_integer(model.n_top_features, "n_top_features", 1, MOST_INTEGER, ", None or 'auto'")
+    check_top_features(model.n_top_features)
     if model.random_state is not None and not isinstance(model.random_state, np.random.RandomState):
         check_seed(model.random_state, "random_state")
     alpha = [] if is_auto(model.alpha) else model.alpha

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from bcnmf_jax.data.readers import closed
 from bcnmf_jax.estimator._features import narrowed, widened
 from bcnmf_jax.estimator._fitted import reference
-from bcnmf_jax.estimator._inputs import closed, read_fit, sets
+from bcnmf_jax.estimator._inputs import read_fit, sets
 from bcnmf_jax.estimator.parameters import BESIDE, check_parameters, is_auto, planned
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan

@@ -111,7 +111,9 @@ def _summary(run: Run) -> str:
     config, size = run.config, run.config.get("samples") or {}
     parts = [f"{count:,} {NUMBERS.get(name, name)}" for name, count in size.items() if count]
     if config.get("features"):
-        parts.append(f"{config['features']:,} features")
+        fitted = (config.get("result") or {}).get("fitted_features", config["features"])
+        some = f" ({fitted:,} of them fitted)" if fitted < config["features"] else ""
+        parts.append(f"{config['features']:,} features{some}")
     started = config.get("started")
     day = f", {datetime.fromisoformat(started):%d %B %Y}" if started else ""
     return f"{', '.join(parts)}{day}"

@@ -12,7 +12,7 @@
       tables/path.tsv            sweep: alpha, n_components, restart, result, steps,
                                  x_explained, y_explained, dead_features, dead_components,
                                  effective_features, stability (of the components of all restarts
-                                 of this alpha and number)
+                                 of this alpha and number), on the features that were fitted
       tables/selection.tsv       select, and fit with "auto": one row per candidate
       tables/enrichment.tsv      fit with --group-key: one row per component
       tables/background.tsv      fit: one row per check of the background
@@ -45,7 +45,8 @@ names its outputs (``bcnmf0``, ...), those that target and background share ``ba
 ``result``              of fit: ``result``, ``n_components``, ``n_background_components``,
                         ``alpha``, ``objective``, ``steps``, ``diagnostics``, ``outcome`` and
                         ``reasons`` (None without "auto"); of select: the selection without its
-                        table; of sweep: ``fits`` and their number by ``results``; of compare: {}
+                        table; of sweep: ``fits`` and their number by ``results``; of fit and
+                        sweep ``fitted_features``, their number; of compare: {}
 ``warnings``            list of sentences
 ======================  ==========================================================================
 """

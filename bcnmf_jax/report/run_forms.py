@@ -95,7 +95,7 @@ RESULTS: dict[str, dict[str, Any]] = {
         },
     },
     "select": {"outcome": TEXT, "reasons": _list_of(TEXT)} | SIZES,
-    "sweep": {"fits": COUNT, "results": Form(
+    "sweep": {"fits": COUNT, "fitted_features?": COUNT, "results": Form(
         "numbers of fits", lambda v: OBJECT.holds(v) and all(map(COUNT.holds, v.values()))
     )},
     "compare": {},

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from bcnmf_jax.inference.selection import donors
-from bcnmf_jax.inference.selection.select import exists
+from bcnmf_jax.inference.selection.select import contrast_alone
 from experiments.core.donors import donor_simulation
 from experiments.core.formats import Table
 from experiments.core.rows import Job, Row
@@ -43,7 +43,7 @@ def asked(count: int, paired: bool, strength: float, seed: int) -> Row:
     data = {"target": d.target, "background": d.background}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        outcome, reason = exists(data, groups=groups, random_state=seed)
+        outcome, reason = contrast_alone(data, groups=groups, random_state=seed)
     return {"outcome": outcome, "reason": reason}
 
 

@@ -126,7 +126,7 @@ def by_separation(
         runs += [mine] if name != IN_TURN[0] else [[kind] for kind in mine]
     rounds = Rounds(len(runs) + (0 if work is None else len(work.parts)), on_progress)
     configured = [getattr(jax.config, f"jax_default_{n}") for n in ("matmul_precision", "device")]
-    asks = partial(existence, work, groups, rounds, random_state, *configured)
+    asks = partial(gathered, work, groups, rounds, random_state, *configured)
     scored: list[Scored] = []
     # Neither needs the other, and both compile for as long as they compute.
     with ThreadPoolExecutor(1) as pool:
@@ -148,19 +148,22 @@ def by_separation(
         # Of numbers that were asked for, all.
         if (asked is not None or len(kinds) == 1) and (more := set(ranks) - set(held.gains.ranks)):
             scored += score(IN_TURN[0], [(IN_TURN[1], k) for k in sorted(more)])
-    best = preferred(scored, list(made))
+    best, distinct = _best(scored, list(made), random_state)
     weak = weaker(alphas, ranks, made, len(whole.background.x))
-    if weak and _excess(best, random_state) < BARELY:
+    if weak and distinct < BARELY:
         scored += score("balanced", weak)
-    chosen = _taken(whole, scored, held, kinds, asked, made, groups, few, random_state)
+        best, distinct = _best(scored, list(made), random_state, (best, distinct))
+    best.row["excess"] = distinct
+    chosen = _taken(whole, scored, best, held, kinds, asked, made, groups, few)
     on_progress(1.0)
     return chosen
 
 
-def existence(
+def gathered(
     work: Any, groups: dict, rounds: Rounds, random_state: int, precision: Any, device: Any
 ) -> Held:
-    """Whether there is a contrast, in a thread to which these settings of JAX belong."""
+    """Evidence of whether there is a contrast, in a thread to which these settings of JAX
+    belong."""
     donors = drawn((work.x, work.y), groups, random_state) if len(groups) == 2 else None
     with (
         jax.enable_x64(work.x.dtype == np.float64),
@@ -168,7 +171,7 @@ def existence(
         jax.default_device(device),
     ):
         evidence = Evidence(work, groups, rounds)
-        return Held(evidence, *evidence.exists(IN_TURN, donors), donors is not None)
+        return Held(evidence, *evidence.of_contrast(IN_TURN, donors), donors is not None)
 
 
 def _scored(
@@ -190,18 +193,23 @@ def _read(
     return Scored(about | separation(*read, count, random_state), basis, read[0])
 
 
-def _excess(one: Scored, random_state: int) -> float:
-    return excess(one.codes, one.row["n_components"], one.row["clusters"], random_state)
+def _best(
+    scored: list[Scored], order: Sequence[str], seed: int, known: tuple[Scored, float] | None = None
+) -> tuple[Scored, float]:
+    """The candidate that is preferred, and its excess, unless it is the one of which that is
+    known."""
+    best = preferred(scored, order)
+    if known is not None and best is known[0]:
+        return known
+    return best, excess(best.codes, best.row["n_components"], best.row["clusters"], seed)
 
 
 def _taken(
-    whole: Whole, scored: list[Scored], held: Held | None, kinds: list, asked: Any,
-    made: Objectives, groups: dict, few: ValueError | None, random_state: int,
+    whole: Whole, scored: list[Scored], best: Scored, held: Held | None, kinds: list, asked: Any,
+    made: Objectives, groups: dict, few: ValueError | None,
 ) -> Choice:  # fmt: skip
     """The candidate by separation, or by degree, and what is said of it."""
-    best = preferred(scored, list(made))
     row, basis, together = best.row, best.basis, True
-    row["excess"] = _excess(best, random_state)
     outcome, gains = ("no power", None) if held is None else (held.outcome, held.gains)
     said = f"{few if held is None else held.said}; {_described(row)}"
     if row["excess"] < DISTINCT:

@@ -13,7 +13,7 @@ from bcnmf_jax.inference.selection._by_gain import Rounds
 from bcnmf_jax.inference.selection._folds import held_out_ratio
 from bcnmf_jax.inference.selection._whole import shared_rank
 from bcnmf_jax.inference.selection._work import Work
-from bcnmf_jax.inference.selection.donors import Donors, exists
+from bcnmf_jax.inference.selection.donors import Donors, by_exchange
 from bcnmf_jax.inference.selection.gains import Gains, measured, outcome
 
 EXISTS = (1, 2)
@@ -37,14 +37,14 @@ class Evidence:
         over = lambda one: self.rounds(one, self.splits)  # noqa: E731
         return measured(self.work, [kind], ranks, self.frozen, self.ratio, over, brief=brief)
 
-    def exists(
+    def of_contrast(
         self, kind: tuple[str, float], donors: Donors | None
     ) -> tuple[Gains, str, str]:  # fmt: skip
         """Whether there is a contrast, and what says so: of donors, where they can be exchanged,
         else of splits."""
         gains = self.at(kind, EXISTS, brief=True)
         if donors is not None:
-            return gains, *exists(donors, self.work.loss, self.work.seed)
+            return gains, *by_exchange(donors, self.work.loss, self.work.seed)
         return gains, *outcome(gains.table, self.work, self.frozen, max(EXISTS), brief=True)
 
     def by_degree(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bcnmf_jax.data.two_sets import known
+from bcnmf_jax.data.two_sets import labels
 
 MOST = 1000
 """Most rows of a part: more of them change no choice and cost time."""
@@ -58,12 +58,7 @@ def units(x: NDArray, groups: ArrayLike | None, name: str) -> NDArray:
     """
     if groups is None:
         return np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in x])
-    names = known(groups, f"groups[{name!r}]").astype(str)
-    if names.shape != (len(x),):
-        raise ValueError(
-            f"groups[{name!r}] has shape {names.shape}; give one per sample: ({len(x)},)"
-        )
-    return names
+    return labels(groups, len(x), f"groups[{name!r}]")
 
 
 def deal(rng: np.random.Generator, names: NDArray, shares: Sequence[float]) -> list[NDArray]:

@@ -84,7 +84,7 @@ def _draw(rows: NDArray, size: int, rng: np.random.Generator) -> NDArray:
     return rows[np.concatenate([rng.permutation(len(rows))[:size], again])]
 
 
-def exists(donors: Donors, loss: AbstractLoss, seed: int) -> tuple[str, str]:
+def by_exchange(donors: Donors, loss: AbstractLoss, seed: int) -> tuple[str, str]:
     """Whether there is a contrast between donors, and a sentence about it."""
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     places, exact = arrangements(*donors.counts, donors.paired, EXCHANGES, rng)

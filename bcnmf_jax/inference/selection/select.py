@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 
 from bcnmf_jax.data.checks import check_integer, check_seed
 from bcnmf_jax.data.preparation import prepare
+from bcnmf_jax.inference._reading import read_some
+from bcnmf_jax.inference.features import check_top_features
 from bcnmf_jax.inference.progress import heard
 from bcnmf_jax.inference.selection._by_gain import BACKGROUND_RANKS, RANKS, Rounds, by_gain
 from bcnmf_jax.inference.selection._by_separation import (
     IN_TURN,
     Choice,
     by_separation,
-    existence,
+    gathered,
 )
 from bcnmf_jax.inference.selection._folds import TooFewError, folds
 from bcnmf_jax.inference.selection._outside import Objectives, by_name, check_objects, loss_of
@@ -48,6 +51,7 @@ def select(
     counts: dict | None = None,
     splits: int = SPLITS,
     criterion: str = "separation",
+    n_top_features: int | str | None = "auto",
     random_state: int = 0,
     on_progress: Callable[[float], Any] | None = None,
     verbose: bool | None = None,
@@ -62,7 +66,9 @@ def select(
     Parameters
     ----------
     data : dict
-        ``{"target": X, "background": Y}``, one background.
+        ``{"target": X, "background": Y}``, one background: arrays, frames, SciPy's sparse matrices
+        or sources of rows (`source`). Of more than 4,096 rows of a set about as many are read, in
+        pieces from all over it; ``reasons`` of the result say so.
     objectives : sequence of str or AbstractObjective
         In order of preference: "balanced", "sequential", "background_first", "shared_target",
         "contrastive", each with all ``alphas``; or objects, which are tried as they are, with
@@ -90,6 +96,10 @@ def select(
         distinct groups, the objective that is not "balanced" and the number of components of
         "gain". "gain" takes the net gain on held-out samples (`bcnmf_jax.inference.selection.rule`)
         for everything, and costs ``splits`` fits of parts for every objective and contrast.
+    n_top_features : int, None or "auto"
+        Features that are read, those with most to explain, as of `BCNMF`: "auto" takes 3,000 of
+        more than 5,000, but all where a plain contrast or an object is among the objectives, and of
+        a loss with a value for each feature; None takes all. ``reasons`` say so.
     random_state : int
     on_progress : callable, optional
         Is given the share that is done, from 0 to 1.
@@ -104,13 +114,15 @@ def select(
     Raises
     ------
     TypeError, ValueError
-        For data as `prepare` says, names that are not known, and empty or impossible axes.
+        For data as `prepare` says, names that are not known, empty or impossible axes, and a number
+        of features where none can be chosen.
     """
     with heard("choosing", on_progress, verbose) as tell:
         return choose(
             data, objectives=objectives, alphas=alphas, ranks=ranks,
             background_ranks=background_ranks, loss=loss, groups=groups, counts=counts,
-            splits=splits, criterion=criterion, random_state=random_state, on_progress=tell,
+            splits=splits, criterion=criterion, n_top_features=n_top_features,
+            random_state=random_state, on_progress=tell,
         ).selection  # fmt: skip
 
 
@@ -119,8 +131,8 @@ def choose(
     alphas: Sequence[float] | None = None, ranks: Sequence[int] | None = None,
     background_ranks: Sequence[int] = BACKGROUND_RANKS, loss: AbstractLoss | None = None,
     groups: dict | None = None, counts: dict | None = None, splits: int = SPLITS,
-    criterion: str = "separation", random_state: int = 0,
-    on_progress: Callable[[float], Any] | None = None,
+    criterion: str = "separation", n_top_features: int | str | None = "auto",
+    random_state: int = 0, on_progress: Callable[[float], Any] | None = None,
 ) -> Choice:  # fmt: skip
     """Choice of `select`, with the basis that a fit goes on from."""
     loss = loss_of(objectives) if loss is None else loss
@@ -132,40 +144,25 @@ def choose(
     axes = {"objectives": objectives, "ranks": ranks, "background_ranks": background_ranks}
     check(data, axes | ({} if alphas is None else {"alphas": alphas}), splits, random_state)
     made = by_name(objectives)
-    x, y = _read(data, made, loss)
-    for name, given in {"groups": groups, "counts": counts}.items():
-        _check_sets(given, name)
-    groups, few = groups or {}, None
-    try:
-        parts = folds(x, y, splits, random_state, groups.get("target"), groups.get("background"))
-    except TooFewError as error:
-        parts, few = [], error
-    given, weigh = counts or {}, any(part.filled for fold in parts for part in fold)
-    held = [counts_of(a, given.get(name), name) for name, a in (("target", x), ("background", y))]
-    work = None
-    if parts:
-        work = Work(x, y, parts, loss, random_state, weigh, (held[0], held[1]), made)
+    dealt = _dealt(data, made, loss, groups, counts, splits, random_state, n_top_features)
+    work, groups = dealt.work, dealt.groups
     on_progress = on_progress or (lambda share: None)
     on_progress(0.0)
     if criterion == "separation":
-        return by_separation(
-            lambda: Whole(x, y, loss, random_state),
-            work,
-            few,
-            alphas,
-            asked,
-            made,
-            groups,
-            random_state,
-            on_progress,
-        )
-    assert alphas is not None
-    if work is None:
-        return Choice(_powerless(few, list(made), alphas, ranks, background_ranks))
-    return Choice(by_gain(work, alphas, ranks, background_ranks, groups, on_progress))
+        choice = by_separation(
+            lambda: Whole(dealt.x, dealt.y, loss, random_state), work, dealt.few, alphas, asked,
+            made, groups, random_state, on_progress,
+        )  # fmt: skip
+    elif work is None:
+        choice = Choice(_powerless(dealt.few, list(made), alphas, ranks, background_ranks))
+    else:
+        assert alphas is not None
+        choice = Choice(by_gain(work, alphas, ranks, background_ranks, groups, on_progress))
+    found = choice.selection
+    return choice._replace(selection=replace(found, reasons=(*found.reasons, *dealt.said)))
 
 
-def exists(
+def contrast_alone(
     data: dict, *, groups: dict | None = None, loss: AbstractLoss | None = None,
     splits: int = SPLITS, random_state: int = 0,
 ) -> tuple[str, str]:  # fmt: skip
@@ -188,33 +185,50 @@ def exists(
     """
     axes = {"objectives": IN_TURN[:1], "ranks": (1,), "background_ranks": (1,)}
     check(data, axes, splits, random_state)
-    _check_sets(groups, "groups")
-    groups, made = groups or {}, by_name(IN_TURN[:1])
+    made = by_name(IN_TURN[:1])
     loss = loss_of(IN_TURN[:1]) if loss is None else loss
-    x, y = _read(data, made, loss)
-    try:
-        parts = folds(x, y, splits, random_state, groups.get("target"), groups.get("background"))
-    except TooFewError as error:
-        return "no power", str(error)
-    weigh = any(part.filled for fold in parts for part in fold)
-    work = Work(x, y, parts, loss, random_state, weigh, (None, None), made)
+    dealt = _dealt(data, made, loss, groups, None, splits, random_state, "auto")
+    if dealt.work is None:
+        return "no power", str(dealt.few)
     rounds = Rounds(splits, lambda _: None)
     configured = [getattr(jax.config, f"jax_default_{n}") for n in ("matmul_precision", "device")]
-    held = existence(work, groups, rounds, random_state, *configured)
+    held = gathered(dealt.work, dealt.groups, rounds, random_state, *configured)
     return held.outcome, held.said
 
 
-def _read(data: dict, made: Objectives, loss: AbstractLoss) -> tuple[NDArray, NDArray]:
-    """Target and background, checked and scaled."""
-    rows = prepare(data)
-    if any(r.weights is not None for r in rows.values()):
-        raise ValueError(
-            "select takes neither weights nor masked values; choose on complete data, and fit with "
-            "what was chosen"
-        )
+class _Dealt(NamedTuple):
+    """Both sets, checked and scaled, and the work on their splits; without it ``few`` says why."""
+
+    x: NDArray
+    y: NDArray
+    groups: dict[str, NDArray]
+    work: Work | None
+    few: TooFewError | None
+    said: tuple[str, ...]
+
+
+def _dealt(
+    data: dict, made: Objectives, loss: AbstractLoss, groups: dict | None, counts: dict | None,
+    splits: int, random_state: int, n_top_features: int | str | None,
+) -> _Dealt:  # fmt: skip
+    """What is read of both sets, and dealt into splits."""
+    check_top_features(n_top_features)
+    for name, given in {"groups": groups, "counts": counts}.items():
+        _check_sets(given, name)
+    read = read_some(data, groups, counts, n_top_features, list(made.values()), loss)
+    rows = prepare(read.data)
     check_objects(made, loss, rows)
     rows, _ = scaled(NMF(loss), rows)
-    return np.asarray(rows["target"].x), np.asarray(rows["background"].x)
+    x, y = np.asarray(rows["target"].x), np.asarray(rows["background"].x)
+    groups, given = read.groups or {}, read.counts or {}
+    own, other = (counts_of(a, given.get(n), n) for n, a in (("target", x), ("background", y)))
+    try:
+        parts = folds(x, y, splits, random_state, groups.get("target"), groups.get("background"))
+    except TooFewError as error:
+        return _Dealt(x, y, groups, None, error, read.said)
+    weigh = any(part.filled for fold in parts for part in fold)
+    work = Work(x, y, parts, loss, random_state, weigh, (own, other), made)
+    return _Dealt(x, y, groups, work, None, read.said)
 
 
 def _check_sets(given: Any, name: str) -> None:
