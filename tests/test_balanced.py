@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import bcnmf_jax as bj
 from bcnmf_jax.fitting.balanced import contrast
 from bcnmf_jax.fitting.plan import Plan
-from bcnmf_jax.inference.selection import donors
+from bcnmf_jax.inference.selection import _by_separation, donors
 from bcnmf_jax.inference.selection._by_separation import Scored, preferred, weaker
 from bcnmf_jax.inference.selection._folds import TooFewError, folds
 from bcnmf_jax.inference.selection._verdict import judged, told
@@ -209,6 +209,19 @@ def test_donors_that_cannot_be_exchanged_are_left_to_splits():
         folds(x[:60], y, 2, 0, names[:60], np.arange(90) % 2)
 
 
+def test_the_excess_of_a_candidate_is_computed_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(_by_separation, "excess", lambda *a: asked.append(a) or 0.05)
+    one, other = (
+        Scored({"objective": "balanced", "n_components": k, "score": s, "clusters": 2}, *2 * [None])
+        for k, s in ((1, 0.5), (2, 0.9))
+    )
+    found = _by_separation._best([one], ["balanced"], 0)
+    assert _by_separation._best([one], ["balanced"], 0, found) is found and len(asked) == 1
+    assert _by_separation._best([one, other], ["balanced"], 0, found)[0] is other
+    assert len(asked) == 2
+
+
 def test_each_component_is_judged_by_itself(sets):
     x, y, which = sets
     names = np.where(which == 1, "c", np.resize(["a", "b", "c", "d"], len(x)))
@@ -219,10 +232,16 @@ def test_each_component_is_judged_by_itself(sets):
     assert rows[0]["verdict"] == "sound" and rows[0]["donors"] > 3
     assert rows[1]["verdict"] == "carried by one donor" and rows[1]["largest_donor"] == "c"
     assert rows[2]["verdict"].startswith("not ") and rows[2]["spill"] > rows[0]["spill"]
-    said = told(rows)
+    said = told(rows, "contrast found")
     assert said.startswith(
         "1 of 3 components are sound: component 1 is carried by one donor (c has"
     )
+    assert told(rows[:1], "contrast found") == "the component is sound"
+    for outcome in ("no power", "no contrast found"):
+        for some in (rows, rows[:1]):
+            said = told(some, outcome)
+            assert "sound" not in said and "stable in halves of these rows" in said
+            assert "; yet " in said
     assert "donors" not in judged(whole, plan, basis, None)[0]
     two = judged(whole, plan, basis, np.where(names == "c", "c", "a"))
     assert "donors" not in two[0] and two[1]["verdict"] == "sound"

@@ -21,6 +21,7 @@ import bcnmf_jax as bj
 from bcnmf_jax import cli
 from bcnmf_jax.cli import _inputs as inputs
 from bcnmf_jax.cli._app import app
+from bcnmf_jax.cli._compare import methods
 from bcnmf_jax.cli._options import FitOptions, RunOptions, default_cache
 from bcnmf_jax.datasets import log_normalise
 from bcnmf_jax.inference.selection import OUTCOMES
@@ -312,6 +313,19 @@ def test_methods_are_compared_by_one_measure(files, bcnmf, tmp_path):
     spectrum = np.linalg.svd(x, compute_uv=False) ** 2
     assert rows["PCA"]["target_variance"] == pytest.approx(spectrum[:2].sum() / spectrum.sum())
     assert all(-1 <= row["ari_primary"] <= 1 for row in rows.values())
+
+
+def test_methods_are_compared_on_all_features(monkeypatch):
+    given = {"n_components": 2, "random_state": 0, "max_iter": 20, "n_background_components": 2}
+    given |= {"objective": "background_first", "n_restarts": 1, "alpha": 0.0, "verbose": False}
+    found = [fit(TARGET, BACKGROUND) for fit in methods(given)]
+    monkeypatch.setattr("bcnmf_jax.inference.features.WIDE", 10)
+    monkeypatch.setattr("bcnmf_jax.inference.features.TOP", 8)
+    assert bj.BCNMF(**given).fit(TARGET, background=BACKGROUND).features_.sum() == 8
+    again = [fit(TARGET, BACKGROUND) for fit in methods(given)]
+    for before, after in zip(found, again, strict=True):
+        np.testing.assert_array_equal(after.components, before.components, err_msg=after.name)
+        assert after.components.shape == (2, len(FEATURES))
 
 
 def test_data_sets_are_listed(bcnmf):

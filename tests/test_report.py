@@ -153,6 +153,8 @@ def test_says_what_was_done_and_how_to_repeat_it(run):
         ({"result": "nonfinite"}, None, "stop", "not finite"),
         ({"result": "max_steps"}, None, "care", "still moving after 80 steps"),
         ({"diagnostics": {"dead_features": 10}}, None, "care", "10 of 30 features"),
+        ({"fitted_features": 15, "diagnostics": {"dead_features": 10}}, None, "care",
+         "10 of 15 features"),
         ({"diagnostics": {"dead_components": 1}}, None, "care", "hold nothing"),
         ({}, ("restarts", {"value": [1.0, 2.0], "result": "converged"}), "care", "1 of 2 starts"),
         ({}, ("restarts", {"value": [1.0], "result": ["converged"]}), "care", "one start"),

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 import bcnmf_jax as bj
 from bcnmf_jax.data.sampled_rows import spread
 from bcnmf_jax.data.top_features import Columns, top, unexplained
+from bcnmf_jax.estimator._fitted import reference
 
 ROWS, FEATURES, TOP = 160, 300, 100
 GIVEN = {"n_components": 2, "objective": "balanced", "n_background_components": 2}
@@ -253,3 +254,41 @@ def test_rows_of_a_choice_come_from_every_donor_in_proportion():
     for count in (4097, 7000, 10001):
         rows = spread(count, 4096)
         assert 4096 - 32 < len(rows) <= 4096 and (np.diff(rows) > 0).all() and rows[-1] < count
+
+
+def test_that_all_features_were_asked_for_is_saved(planted, tmp_path):
+    x, y, _ = planted
+    for asked in (None, TOP):
+        model = bj.BCNMF(**GIVEN, n_top_features=asked, n_restarts=1, max_iter=5, random_state=0)
+        with pytest.warns(ConvergenceWarning):
+            model.fit(x, background=y)
+        model.save(tmp_path / f"{asked}")
+        again = bj.load(tmp_path / f"{asked}")
+        assert again.n_top_features == asked
+        assert np.array_equal(again.features_, model.features_)
+
+
+@pytest.mark.parametrize("objective", ["balanced", "background_first"])
+def test_a_fit_that_is_not_finite_says_so_with_all_features(planted, objective):
+    x, y, _ = planted
+    model = bj.BCNMF(
+        **GIVEN | {"objective": objective}, alpha=1e38, n_top_features=TOP, n_restarts=2,
+        max_iter=20, random_state=0,
+    )  # fmt: skip
+    with pytest.warns(bj.estimator.CollapsedWarning, match="every restart ended nonfinite"):
+        model.fit(x, background=y)
+    assert model.result_ == "nonfinite" and model.components_.shape == (2, FEATURES)
+    assert model.features_.sum() == TOP and (model.restarts_["result"] == "nonfinite").all()
+
+
+def test_scores_are_measured_against_the_background_of_the_fitted_features(planted):
+    x, y, _ = planted
+    given = GIVEN | {"objective": "shared_target", "alpha": 0.5, "n_restarts": 1, "tol": 1e-3}
+    model = bj.BCNMF(**given, n_top_features=TOP, random_state=0).fit(x, background=y)
+    basis, seen = model.background_basis_, model.features_
+    wanted = reference(y[:, seen], 2, bj.Frobenius())
+    np.testing.assert_allclose(basis[:, seen], wanted, rtol=1e-5)
+    assert basis.shape == (2, FEATURES) and not basis[:, ~seen].any()
+    score = model.score(x)
+    model.background_basis_ = np.where(seen, basis, 5).astype("f4")
+    assert model.score(x) == score > 0

@@ -79,6 +79,15 @@ def check_filled(a: Any, name: str) -> None:
         raise ValueError(f"data[{name!r}] is an empty {type(a).__name__}; leave it out instead")
 
 
+def check_several(rows: int, name: str) -> None:
+    """Raise ValueError for one row, which does not vary."""
+    if rows < 2:
+        raise ValueError(
+            f"{name} has {rows} row; at least 2 are needed, since what target and background share "
+            "is told by how rows vary"
+        )
+
+
 def check_samples(counts: dict[str, int], name: str) -> None:
     """Raise unless all modalities of a data set have as many samples."""
     if len(set(counts.values())) > 1:

@@ -16,7 +16,8 @@ def programs(rng: np.random.Generator, genes: int) -> tuple[Array, Array]:
     """
     shared, target = np.zeros((genes, SHARED)), np.zeros((genes, TARGET))
     least = SHARED * SHARED_GENES + TARGET * TARGET_GENES
-    check_integer(genes, "genes", least)
+    each = f"{SHARED} shared programs of {SHARED_GENES} and {TARGET} target programs of"
+    check_integer(genes, "genes", least, note=f", those of {each} {TARGET_GENES} genes")
     start = 0
     for k in range(SHARED):
         shared[start : start + SHARED_GENES, k] = rng.gamma(2, 0.6, SHARED_GENES)

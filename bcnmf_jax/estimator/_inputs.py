@@ -262,8 +262,8 @@ def _values(a: Any) -> np.ndarray:
 
 
 def _refuse_odd(a: Any, name: str) -> None:
-    """Raise for what scikit-learn would not see: several modalities, half precision, and sparse
-    matrices whose indices and pointers do not fit together."""
+    """Raise for what scikit-learn would not see: several modalities, half precision, text, and
+    sparse matrices whose indices and pointers do not fit together."""
     if isinstance(a, dict):
         raise TypeError(
             f"{name} is a dict of {', '.join(map(str, a))}; the estimator takes one matrix a set, "
@@ -273,3 +273,16 @@ def _refuse_odd(a: Any, name: str) -> None:
         check_matrix(a, name)
     if getattr(a, "dtype", None) == np.float16:
         raise TypeError(f"{name} is float16, whose sums overflow; convert it to float32")
+    if _has_text(a):
+        raise TypeError(f"{name} must hold real numbers, found text; convert it with astype(float)")
+
+
+def _has_text(a: Any) -> bool:
+    """Whether some values are strings, which scikit-learn would read as numbers."""
+    if issparse(a):
+        return False
+    # Of a frame no rows are needed for the type that all columns have in common.
+    kind = np.asarray(a[:0] if hasattr(a, "columns") else a).dtype.kind
+    if kind != "O":
+        return kind in "US"
+    return any(isinstance(value, str | bytes) for value in np.asarray(a).ravel())

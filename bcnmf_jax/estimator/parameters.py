@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bcnmf_jax.data.checks import MOST_INTEGER, check_integer, check_seed
+from bcnmf_jax.data.checks import MOST_INTEGER, check_integer, check_seed, check_several
 from bcnmf_jax.estimator._automatic import automatic
 from bcnmf_jax.estimator._fit_data import FitData
+from bcnmf_jax.estimator._inputs import stacked
 from bcnmf_jax.fitting.balanced import ALPHA
 from bcnmf_jax.fitting.callbacks import Callbacks
 from bcnmf_jax.fitting.plan import Plan
@@ -92,7 +93,7 @@ def planned(model: Any, given: FitData, callbacks: Callbacks) -> Plan:
     Raises
     ------
     ValueError
-        For an objective that needs a background where there is none.
+        For an objective that needs a background where there is none, or one of one row.
     """
     count = DEFAULT if is_auto(model.n_components) else int(model.n_components)
     shared, objective, alpha = int(model.n_background_components), model.objective, model.alpha
@@ -113,6 +114,9 @@ def planned(model: Any, given: FitData, callbacks: Callbacks) -> Plan:
     chosen = {name: None if is_auto(value) else value for name, value in asked.items()}
     if objective is None and None not in chosen.values():
         objective = "contrastive"
+    if objective not in ("contrastive", "published"):
+        check_several(given.target.shape[0], "X")
+        check_several(stacked(given.background).shape[0], "background")
     if objective in (None, AUTO) or None in chosen.values():
         named = None if objective in (None, AUTO) else objective
         return automatic(

@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bcnmf_jax.data.checks import check_array, check_features, check_form, check_values
+from bcnmf_jax.data.checks import (
+    check_array,
+    check_features,
+    check_form,
+    check_several,
+    check_values,
+)
 from bcnmf_jax.data.preparation import check_columns
 from bcnmf_jax.data.readers import closed
 from bcnmf_jax.data.rows import Rows
@@ -62,6 +68,8 @@ def read_some(
     """
     check_columns(data)
     sets = {name: _matrix(data[name], f"data[{name!r}]") for name in SETS}
+    for name, a in sets.items():
+        check_several(a.shape[0], f"data[{name!r}]")
     check_features(sets, lambda a: a.shape[1], lambda _: None)
     groups = groups and {n: _names(groups[n], sets[n], n) for n in SETS}
     counts = counts and {n: _counts(counts[n], sets[n], n) for n in SETS}

@@ -147,7 +147,7 @@ def _selected(result: dict[str, Any]) -> Iterator[Verdict]:
     outcome = result.get("outcome")
     if outcome:
         level = {"contrast found": "good", "no power": "care"}.get(outcome, "stop")
-        reasons = " ".join(result.get("reasons") or ())
+        reasons = "; ".join(result.get("reasons") or ())
         yield Verdict(
             level, "Label-free choice", f"{outcome[:1].upper()}{outcome[1:]}. {reasons}".strip()
         )

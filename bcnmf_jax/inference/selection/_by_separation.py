@@ -234,7 +234,7 @@ def _taken(
     names = whole.of_target(groups["target"]) if "target" in groups else None
     parts = judged(whole, plan, basis, names)
     selection = Selection(
-        outcome, (said, told(parts)), name, row["alpha"], count, shared,
+        outcome, (said, told(parts, outcome)), name, row["alpha"], count, shared,
         _merged([one.row for one in scored], gains), (), parts, together,
     )  # fmt: skip
     return Choice(selection, start)

@@ -26,6 +26,11 @@ background lacks it."""
 STABLE = 0.8
 """Cosine from which on a component is the same one."""
 ONE_DONOR = "carried by one donor"
+BUT = {
+    "no power": "; yet the data cannot tell whether further samples would show the same",
+    "no contrast found": "; yet held-out samples, or exchanged donors, show no contrast",
+}
+"""What stands behind components without evidence of a contrast."""
 
 
 def judged(
@@ -89,16 +94,24 @@ def stability(whole: Whole, plan: Plan, basis: NDArray) -> NDArray:
     return lowest
 
 
-def told(rows: tuple[dict[str, Any], ...]) -> str:
-    """One sentence about all components."""
+def told(rows: tuple[dict[str, Any], ...], outcome: str) -> str:
+    """One sentence about all components, which says no more than the outcome of the choice.
+
+    Components that describe rows well are no evidence: that is asked of other rows, or donors.
+    """
     wrong = [
         f"component {row['component']} is {row['verdict']}{_donor(row)}"
         for row in rows
         if row["verdict"] != "sound"
     ]
+    fine = (
+        "stable in halves of these rows and rarer in the background" if outcome in BUT else "sound"
+    )
     if wrong:
-        return f"{len(rows) - len(wrong)} of {len(rows)} components are sound: {'; '.join(wrong)}"
-    return "every component is sound" if len(rows) > 1 else "the component is sound"
+        said = f"{len(rows) - len(wrong)} of {len(rows)} components are {fine}: {'; '.join(wrong)}"
+    else:
+        said = f"{'every' if len(rows) > 1 else 'the'} component is {fine}"
+    return f"{said}{BUT.get(outcome, '')}"
 
 
 def _donor(row: dict[str, Any]) -> str:
