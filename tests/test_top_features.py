@@ -268,7 +268,9 @@ def test_that_all_features_were_asked_for_is_saved(planted, tmp_path):
         assert np.array_equal(again.features_, model.features_)
 
 
-@pytest.mark.parametrize("objective", ["balanced", "background_first"])
+@pytest.mark.parametrize(
+    "objective", ["background_first", pytest.param("balanced", marks=pytest.mark.slow)]
+)
 def test_a_fit_that_is_not_finite_says_so_with_all_features(planted, objective):
     x, y, _ = planted
     model = bj.BCNMF(
