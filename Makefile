@@ -19,7 +19,9 @@ PY := $(VENV)/bin/python
 EXTRAS := bio,genesets,experiments,cli
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # All but gpu, which needs an accelerator; some of them: make bench BENCHMARKS="compile quality"
-BENCHMARKS ?= compile iteration restarts stream quality sharding
+# answer, the longest, needs PEERS_PYTHON=..., an interpreter with cnmf, scanpy and scvi-tools: what it
+# lacks is not measured, and the rows say so.
+BENCHMARKS ?= compile iteration restarts stream quality sharding answer
 SOURCES := bcnmf_jax experiments benchmarks tests
 
 .DEFAULT_GOAL := help
@@ -107,7 +109,7 @@ parity: setup ## how closely the solvers agree with the published equations and 
 	$(PY) -m tests.parity
 
 # A benchmark that finds the machine busy records nothing, and the others go on.
-bench: setup ## benchmarks, into docs/ (TORCH_PYTHON=... where torch is elsewhere; BENCHMARKS=..., FULL=1)
+bench: setup ## benchmarks, into docs/ (TORCH_PYTHON=..., PEERS_PYTHON=... where peers are elsewhere; BENCHMARKS=..., FULL=1)
 	@for name in $(BENCHMARKS); do \
 	  echo "== $$name"; FULL=$(FULL) $(PY) -m benchmarks $$name --out benchmarks/results || failed=1; done; \
 	$(PY) -m benchmarks.report && exit $${failed:-0}

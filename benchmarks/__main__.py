@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import compile, gpu, iteration, quality, restarts, sharding, stream
+from benchmarks import answer, compile, gpu, iteration, quality, restarts, sharding, stream
 from benchmarks.report import save, table
 from benchmarks.timing import BusyError
 
@@ -22,6 +22,7 @@ NAMES = {
     "stream": stream.rows,
     "quality": quality.rows,
     "sharding": sharding.rows,
+    "answer": answer.rows,
     "gpu": gpu.rows,
 }
 
