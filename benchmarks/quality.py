@@ -91,7 +91,11 @@ def starting(problem: Problem) -> list[dict]:
 def measure(problem: Problem, peer_seconds: float | None, about: dict) -> list[Row]:
     """Median seconds to the gap: ours, and how many times slower plain MU and the peer are."""
     fast = default_solver(problem.objective, bj.prepare(problem.data))
-    programs: dict[str, Ours | Sklearn] = {"ours": Ours(fast), "plain MU": Ours(bj.MU())}
+    quadratic = problem.loss == "kl"
+    programs: dict[str, Ours | Sklearn] = {
+        "ours": Ours(fast, quadratic),
+        "plain MU": Ours(bj.MU()),
+    }
     if problem.peer and problem.peer.startswith("scikit-learn") and problem.loss == "frobenius":
         programs[problem.peer] = Sklearn(sparse="sparse" in problem.peer)
 
@@ -112,7 +116,7 @@ def measure(problem: Problem, peer_seconds: float | None, about: dict) -> list[R
     looks, best = arrivals(walks, at, worst, whole=CURVES)
     times = {
         name: [
-            np.inf if look is None else programs[name].seconds(problem, path, look, LOOKS[look])
+            np.inf if look is None else programs[name].seconds(problem, path, look, LOOKS)
             for path, look in zip(walks[name], looks[name], strict=True)
         ]
         for name in programs

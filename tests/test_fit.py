@@ -1,5 +1,6 @@
 """The loop: stopping, results, diagnostics, transform, sweeps."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -236,6 +237,46 @@ def test_nndsvd_starts_nearer(counts):
         start = bj.init(bj.NMF(), counts, 4, KEY, method=method)
         costs.append(float(bj.fit(bj.NMF(), counts, start, stop=bj.Stop(0.0, 3)).costs["basis"]))
     assert costs[1] < costs[0]
+
+
+QUADRATIC = {
+    "nmf": bj.NMF(bj.KL()),
+    "contrastive": bj.Contrastive(alpha=0.3, loss=bj.KL()),
+    "background first": bj.BackgroundFirst(2, alpha=0.5, loss=bj.NegativeBinomial(0.1)),
+}
+
+
+@pytest.mark.parametrize("name", QUADRATIC)
+def test_the_quadratic_start_is_squared_error_over_margins(counts, name):
+    made = QUADRATIC[name]
+    data = {k: counts[k] for k in ("target", "background") if k == "target" or name != "nmf"}
+    start = bj.init(made, data, 3, KEY)
+    found = bj.init(made, data, 3, KEY, method="quadratic")
+    wide = np.sqrt(sum(v.sum(0) for v in data.values()))
+    wide = np.where(wide > 0, wide / np.sqrt(sum(v.sum() for v in data.values())), 1)
+    tall = {k: np.sqrt(np.maximum(v.sum(1, keepdims=True), 1)) for k, v in data.items()}
+    even = {k: (v / tall[k] / wide).astype("f4") for k, v in data.items()}
+    plain = eqx.tree_at(lambda o: o.loss, made, bj.Frobenius())
+    # Codes of the start are those before they settle: row totals on every component.
+    ones = np.ones((1, len(start["basis"])), "f4")
+    codes = {k: v.sum(1, keepdims=True) / tall[k] * ones for k, v in data.items()}
+    begun = {"basis": np.asarray(start["basis"]) / wide, **codes}
+    fitted = bj.fit(plain, even, begun, solver=bj.HALS(), stop=bj.Stop(0.0, 10))
+    want = np.asarray(fitted.blocks["basis"]) * wide
+    np.testing.assert_allclose(
+        found["basis"], want / want.sum(1, keepdims=True), atol=1e-4 * float(want.max())
+    )
+    np.testing.assert_array_equal(found["basis"][3:], start["basis"][3:])
+    ends = [bj.fit(made, data, b, stop=bj.Stop(0.0, 3)).costs["target"] for b in (found, start)]
+    assert float(ends[0]) < float(ends[1])
+
+
+def test_the_quadratic_start_needs_plain_terms(counts):
+    with pytest.raises(ValueError, match="method='quadratic' needs a basis of one array, no mask"):
+        bj.init(
+            bj.NMF(bj.KL()), {"target": counts["target"]}, 2, KEY, method="quadratic",
+            mask={"target": np.eye(len(counts["target"]), counts["target"].shape[1]) == 0},
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("loss", [bj.Frobenius(), bj.KL()], ids=["frobenius", "kl"])

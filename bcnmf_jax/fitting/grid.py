@@ -127,7 +127,7 @@ def sweep(
     batch_size : int, optional
         Fits side by side (on each group of devices); bounds the memory of the work, not that of
         the result, which holds the blocks of all fits. By default what the caches hold.
-    method : {"random", "nndsvd"}
+    method : {"random", "nndsvd", "quadratic"}
     weights, mask : dict, optional
         As in `fit`.
     mesh : Mesh, optional
