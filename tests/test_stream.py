@@ -166,9 +166,19 @@ def test_goes_on_from_given_blocks(x64, holed):
     start = bj.init(made, rows, 3, KEY)
     plain = {"solver": bj.MU()}  # without memory, so that two halves are a whole
     whole = bj.fit(made, rows, start, stop=bj.Stop(0.0, 8), **plain)
-    half = bj.stream(made, rows, blocks={"basis": start["basis"]}, stop=bj.Stop(0.0, 4), **plain)
+    half = bj.stream(made, rows, blocks=start, stop=bj.Stop(0.0, 4), **plain)
     rest = bj.stream(made, rows, blocks=half.blocks, stop=bj.Stop(0.0, 4), **plain)
     same(whole.blocks, rest.blocks, 1e-10)
+
+
+@pytest.mark.parametrize("loss", [bj.Frobenius(), bj.KL()], ids=["frobenius", "kl"])
+def test_codes_that_blocks_lack_are_those_of_their_basis(x64, holed, loss):
+    made, rows = bj.NMF(loss), {"target": holed["target"] + 0.1}
+    ended = bj.fit(made, rows, bj.init(made, rows, 3, KEY), stop=bj.Stop(1e-7, 2000))
+    again = bj.stream(made, rows, blocks={"basis": ended.blocks["basis"]}, stop=bj.Stop(0.0, 1))
+    np.testing.assert_allclose(again.blocks["basis"], ended.blocks["basis"], atol=1e-3)
+    explained = [float(f.diagnostics["x_explained"]) for f in (again, ended)]
+    assert explained[0] == pytest.approx(explained[1], abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["shared + target", "background first"])

@@ -149,8 +149,8 @@ def fitted(
     callbacks = Callbacks(model._say, lambda stage, share: tell(share, stage))
     target, background = map(as_input, tables)
     found = fit_watched(model, target, None, background, None, mine, theirs, callbacks)
-    if found.told and not inputs.sparse:
-        show.say(found.told)
+    for line in () if inputs.sparse else found.told:  # which says it as it goes
+        show.say(line)
     model._warn()
     return model
 

@@ -215,7 +215,7 @@ class BCNMF(FittedModel):
                 self, X, y, background, sample_weight, groups, background_groups,
                 Callbacks(self._say, told),
             )  # fmt: skip
-        said = [found.told] if found.told else []
+        said = list(found.told)
         said += [] if self.selection_ is None else [chosen(self.selection_)]
         for line in said if self.verbose is None else ():
             print(f"[BCNMF] {line}", file=sys.stderr, flush=True)

@@ -37,8 +37,8 @@ class Kept(NamedTuple):
     background_basis : ndarray (n_background_components, g)
     features : ndarray (g,) of bool
         Features that were fitted.
-    told : str
-        What was left out of the fit; empty where nothing was.
+    told : tuple of str
+        Lines about features and rows that were left out of the fit.
     """
 
     plan: Plan
@@ -46,7 +46,7 @@ class Kept(NamedTuple):
     restart: Restart
     background_basis: Float[np.ndarray, "B g"]
     features: Bool[np.ndarray, " g"]
-    told: str
+    told: tuple[str, ...]
 
 
 def fit_watched(
@@ -77,10 +77,11 @@ def fit_watched(
         keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(np.arange(count))
         restarts = data.restarts(plan, keys, stop, callbacks)
         kept = ordered(best(restarts), plan.n_components)
-        features, told = np.ones(given.target.shape[1], bool), ""
+        features, told = np.ones(given.target.shape[1], bool), [data.told] if data.told else []
         if narrow is not None:
             features[:] = False
-            features[narrow.columns], told = True, narrow.told
+            features[narrow.columns] = True
+            told.insert(0, narrow.told)
             both = given.background is not None and len(kept.basis) > plan.n_components
             kept = widened(kept, narrow, given, plan.reading, both)
         basis = kept.basis[plan.n_components :]
@@ -88,6 +89,6 @@ def fit_watched(
             rank = plan.n_background_components
             basis = np.zeros((rank, len(features)), kept.basis.dtype)
             basis[:, features] = reference(some.background, rank, plan.loss)
-    found = Kept(plan, restarts, kept, basis, features, told)
+    found = Kept(plan, restarts, kept, basis, features, tuple(told))
     model._keep(found)
     return found

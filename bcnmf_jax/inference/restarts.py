@@ -56,7 +56,15 @@ class Restart(NamedTuple):
 
 
 class Sets(Protocol):
-    """Target and background, ready to be fitted."""
+    """Target and background, ready to be fitted.
+
+    Attributes
+    ----------
+    told : str
+        Rows that the fit left out, in one line; empty where there are none.
+    """
+
+    told: str
 
     def restarts(
         self, plan: Plan, keys: Key[Array, " n"], stop: Stop, callbacks: Callbacks
@@ -77,7 +85,7 @@ class InMemory:
     """`Sets` of arrays: restarts are one compiled program."""
 
     def __init__(self, data: dict, weights: dict | None, mask: dict | None, *, new: bool = False):
-        self.rows = prepare(data, weights, mask, constant=new)
+        self.told, self.rows = "", prepare(data, weights, mask, constant=new)
 
     def restarts(self, plan, keys, stop, callbacks):
         made, v = plan.build(), self.rows["target"].weights

@@ -40,6 +40,7 @@ class Streamed:
     """
 
     def __init__(self, data: dict, weights: dict | None, *, new: bool = False):
+        self.told = ""
         self.known = summarize(jax.tree.map(source, data), weights, constant=new)
 
     def restarts(self, plan, keys, stop, callbacks):
@@ -57,9 +58,12 @@ class Streamed:
             return found
         read = sum(r.x.shape[0] for r in jax.tree.leaves(data, is_leaf=is_rows))
         del data
-        callbacks.log(f"fitted to {read} of {total} rows, to be settled by passes over all")
+        self.told = f"{read} of {total} rows are fitted, which settles by passes over all"
+        callbacks.log(self.told)
         chosen = best(found)
-        some = Stop(stop.tol, min(PASSES, int(stop.max_steps)), every=LOOK)
+        # Components that were found apart stay so: all rows are read for their codes alone.
+        most = min(PASSES, int(stop.max_steps)) if plan.together else 0
+        some = Stop(stop.tol, most, every=LOOK)
         plan = plan._replace(start=chosen.basis)
         last = self._summed_up(self._by_passes(plan, keys[0], some, callbacks), chosen.value)
         # It has converged where the sample's fit has: the passes are few, whatever they change.

@@ -14,8 +14,10 @@ from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.data.sources import Online
 from bcnmf_jax.data.summaries import is_summary
+from bcnmf_jax.fitting.codes import solved as solve_chunk
 from bcnmf_jax.fitting.loop import has_settled, is_running, new_trace, noted
 from bcnmf_jax.fitting.result import Fit, outcome
+from bcnmf_jax.fitting.start import SETTLED_START
 from bcnmf_jax.fitting.stop import Stop
 from bcnmf_jax.model.costs import assemble
 from bcnmf_jax.model.objective import AbstractObjective, Blocks
@@ -73,12 +75,15 @@ class Streamer:
 
     def settled(self, basis: PyTree) -> list[Blocks] | None:
         """The codes that a fit starts from, by a pass over all rows; None where they need none."""
-        if not self.objective.settled_start:
-            return None
+        return self.solved(basis, SETTLED_START) if self.objective.settled_start else None
+
+    def solved(self, basis: PyTree, stop: Stop) -> list[Blocks]:
+        """The codes of a basis, by a pass over all rows."""
         basis = jax.tree.map(lambda w: owned(w, self.sets.dtype), basis)
 
         def compute(job, rows):
-            return passes.settle(self.objective, {self.sets.parts[job.number].name: rows}, basis)
+            data = {self.sets.parts[job.number].name: rows}
+            return solve_chunk(self.objective, data, basis, stop)
 
         return self.sets.each_codes(jax.tree.leaves(basis)[0].shape[0], compute)
 

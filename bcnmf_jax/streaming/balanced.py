@@ -107,7 +107,9 @@ def balanced_of(
         every=every, on_progress=on_progress, **start,
     )  # fmt: skip
     joined = jnp.concatenate([fitted.blocks["basis"][:rank], frozen])
-    last = stream(reading, known, blocks={"basis": joined}, stop=NO_STEP, chunk_rows=chunk_rows)
+    codes = transform(reading, {"basis": joined}, known, chunk_rows=chunk_rows)
+    blocks = {"basis": joined, **codes}
+    last = stream(reading, known, blocks=blocks, stop=NO_STEP, chunk_rows=chunk_rows)
     for what in ("shared", "row", "contrast"):
         if checkpoint is not None:
             Path(f"{checkpoint}.{what}").unlink(missing_ok=True)

@@ -18,7 +18,9 @@ from bcnmf_jax.data.rows import Rows
 from bcnmf_jax.data.sources import CHUNK_ROWS, Online
 from bcnmf_jax.data.summaries import is_summary, stack, summarize
 from bcnmf_jax.fitting.arguments import check_blocks, check_types
+from bcnmf_jax.fitting.fixed_basis import check_width
 from bcnmf_jax.fitting.result import Fit
+from bcnmf_jax.fitting.sequential import BEGUN
 from bcnmf_jax.fitting.start import (
     FROZEN,
     frozen_key,
@@ -94,7 +96,7 @@ def stream(
     rank : int
         Number of (target) components, where no blocks are given.
     blocks : dict, optional
-        A start: a basis, and codes or not.
+        A start: a basis, and codes or not; those that lack are solved for the basis.
     key : jax.random.key
         Of the start, and of the order of chunks in online passes.
     solver : MU or HALS
@@ -260,17 +262,16 @@ def _width(blocks: Blocks | None) -> int:
 
 
 def _given(run: Streamer, known: dict, blocks: Blocks, unit: float) -> State:
-    """The state that blocks, in the units of the data, begin; codes that they lack start from row
-    totals."""
+    """The state that blocks, in the units of the data, begin; codes that they lack are those of
+    their basis: from others its first steps would leave it."""
     dtype = run.sets.dtype
     shape = lambda k: jax.eval_shape(Rows, jax.ShapeDtypeStruct(k.shape, dtype))  # noqa: E731
     shapes = jax.tree.map(shape, known, is_leaf=is_summary)
-    started = run.begin(blocks["basis"])
-    blocks = check_blocks(
-        run.objective,
-        shapes,
-        run.sets.blocks(started.basis, started.codes) | with_codes(blocks, 1 / unit),
-    )
+    basis, lacking = blocks["basis"], {"basis": blocks["basis"]}
+    if not {name for part in run.sets.parts for name in part.codes} <= set(blocks):
+        check_width(run.objective, run.sets.data, basis)
+        lacking = run.sets.blocks(basis, run.solved(basis, BEGUN))
+    blocks = check_blocks(run.objective, shapes, lacking | with_codes(blocks, 1 / unit))
     return run.begin(blocks["basis"], run.sets.codes(blocks))
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PyTree
 from bcnmf_jax.data.memory import owned
 from bcnmf_jax.data.sources import CHUNK_ROWS
 from bcnmf_jax.data.summaries import summarize
-from bcnmf_jax.fitting.codes import SETTLED, solve_codes
+from bcnmf_jax.fitting.codes import SETTLED, solved
 from bcnmf_jax.fitting.fixed_basis import (
     check_has_codes,
     check_width,
@@ -28,7 +28,6 @@ from bcnmf_jax.streaming.parts import DataSets
 
 COMPARED = Stop(tol=1e-4, max_steps=20)
 """Of the codes by which restarts are compared."""
-_solve = eqx.filter_jit(solve_codes)
 _game = eqx.filter_jit(reduced_misfits)
 
 
@@ -79,7 +78,7 @@ def transform(
     check_has_codes(objective, sets.data)
 
     def compute(job, rows):
-        return _solve(objective, {sets.parts[job.number].name: rows}, basis, stop)
+        return solved(objective, {sets.parts[job.number].name: rows}, basis, stop)
 
     codes = sets.each_codes(jax.tree.leaves(basis)[0].shape[0], compute)
     blocks = with_codes(sets.blocks(basis, codes), unit)
