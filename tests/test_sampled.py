@@ -77,7 +77,7 @@ def test_passes_bring_a_sample_nearer_to_all_rows(data, few):
     values = [float(bj.reduced_objective(made, both, {"basis": r.basis})) for r in (begun, found)]
     assert values[1] < values[0]
     assert begun.steps < found.steps <= begun.steps + PASSES
-    assert found.value == begun.value
+    assert np.isnan(found.value)  # nothing to compare it with
 
 
 def test_components_that_were_found_apart_stay_apart(data, few):

@@ -77,7 +77,7 @@ class BCNMF(FittedModel):
         "sequential" there is one: the fit goes on from the candidate that was chosen.
     random_state : int, RandomState or None
     tol, max_iter : float, int
-        As ``tol`` and ``max_steps`` of `Stop`.
+        As ``tol`` and ``max_steps`` of `Stop`; of many rows, of the fit of a sample.
     verbose : bool, int or None
         True says on standard error what is fitted and how every restart ended; None shows progress
         after two seconds (a bar on a terminal and in a notebook, or lines), and says in one line
@@ -186,9 +186,10 @@ class BCNMF(FittedModel):
         Parameters
         ----------
         X : array, frame (pandas, polars), CSR or CSC matrix (n_samples, n_features)
-            The target, or a source of its rows (`source`), in a file for instance. Where it or the
-            background is sparse or a source, both are read chunk by chunk and never made dense as a
-            whole (`stream`); a step is then a pass over the rows.
+            The target, or a source of its rows (`source`), in a file for instance. Of more than
+            20,000 rows of both sets, or of fewer that are sparse or in files and that 256 MiB do
+            not hold, a sample is fitted; the best restart settles by at most ten passes over all
+            rows (`stream`), which are never made dense as a whole.
         y : ignored
         background : array, frame, CSR or CSC matrix (n_background, n_features), optional
             Or a list of several. Cross-validation slices it if it has as many rows as X; a tuple

@@ -12,6 +12,7 @@ from jaxtyping import Array, Key
 from bcnmf_jax.data.preparation import prepare
 from bcnmf_jax.fitting.balanced import fit_balanced_restarts
 from bcnmf_jax.fitting.callbacks import Callbacks
+from bcnmf_jax.fitting.codes import SETTLED
 from bcnmf_jax.fitting.fixed_basis import reduced_objective, transform
 from bcnmf_jax.fitting.loop import fit
 from bcnmf_jax.fitting.many import OnProgress, fit_restarts, part_of
@@ -87,14 +88,18 @@ class InMemory:
     def __init__(self, data: dict, weights: dict | None, mask: dict | None, *, new: bool = False):
         self.told, self.rows = "", prepare(data, weights, mask, constant=new)
 
-    def restarts(self, plan, keys, stop, callbacks):
+    def restarts(self, plan, keys, stop, callbacks, *, compared: Stop | None = SETTLED):
+        """As `Sets`; codes by which restarts are compared stop by ``compared``, None for no value."""
         made, v = plan.build(), self.rows["target"].weights
         told = callbacks.stage("fitting")
         weights = None if v is None else np.asarray(v).max(1)
         if plan.objective == "balanced":
             return [summed_up(f, v, weights) for f, v in self._balanced(plan, keys, stop, told)]
         fits = self.fits(plan, keys, stop, told)
-        values = [float(reduced_objective(made, self.rows, f.blocks)) for f in fits]
+        values = [np.nan] * len(fits)
+        if compared is not None:
+            at = lambda f: float(reduced_objective(made, self.rows, f.blocks, stop=compared))  # noqa: E731
+            values = [at(f) for f in fits]
         return [summed_up(f, v, weights) for f, v in zip(fits, values, strict=True)]
 
     def fits(

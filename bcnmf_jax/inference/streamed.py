@@ -53,11 +53,13 @@ class Streamed:
                 return self._each_by_passes(plan, keys, stop, callbacks)
         words = [int(a) for a in np.ravel(jax.random.key_data(keys[0]))]
         data = sample(sets, most, words)
-        found = InMemory(data, None, None).restarts(plan, keys, stop, callbacks)
+        own = InMemory(data, None, None)
         if most >= total:
-            return found
+            return own.restarts(plan, keys, stop, callbacks)
+        compared = COMPARED if len(keys) > 1 else None
+        found = own.restarts(plan, keys, stop, callbacks, compared=compared)
         read = sum(r.x.shape[0] for r in jax.tree.leaves(data, is_leaf=is_rows))
-        del data
+        del data, own
         self.told = f"{read} of {total} rows are fitted, which settles by passes over all"
         callbacks.log(self.told)
         chosen = best(found)

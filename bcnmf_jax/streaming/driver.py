@@ -20,7 +20,6 @@ from bcnmf_jax.data.summaries import is_summary, stack, summarize
 from bcnmf_jax.fitting.arguments import check_blocks, check_types
 from bcnmf_jax.fitting.fixed_basis import check_width
 from bcnmf_jax.fitting.result import Fit
-from bcnmf_jax.fitting.sequential import BEGUN
 from bcnmf_jax.fitting.start import (
     FROZEN,
     frozen_key,
@@ -39,6 +38,9 @@ from bcnmf_jax.streaming._resume import Keeper, digest
 from bcnmf_jax.streaming._streamer import State, Streamer
 from bcnmf_jax.streaming.parts import DataSets
 from bcnmf_jax.streaming.sample import fitted, sample_rows, weighs_more
+
+NEAR = Stop(tol=1e-3, max_steps=5)
+"""Of codes from which passes begin."""
 
 
 class Progress(NamedTuple):
@@ -270,7 +272,7 @@ def _given(run: Streamer, known: dict, blocks: Blocks, unit: float) -> State:
     basis, lacking = blocks["basis"], {"basis": blocks["basis"]}
     if not {name for part in run.sets.parts for name in part.codes} <= set(blocks):
         check_width(run.objective, run.sets.data, basis)
-        lacking = run.sets.blocks(basis, run.solved(basis, BEGUN))
+        lacking = run.sets.blocks(basis, run.solved(basis, NEAR))
     blocks = check_blocks(run.objective, shapes, lacking | with_codes(blocks, 1 / unit))
     return run.begin(blocks["basis"], run.sets.codes(blocks))
 

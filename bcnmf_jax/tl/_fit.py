@@ -41,8 +41,8 @@ def bcnmf(
     """Programs of target cells that a background lacks.
 
     The cells of the target and of the background are fitted; all cells, also those that are
-    neither, then get codes with the basis fixed. Up to 256 MiB are fitted in memory; more, in
-    memory or in a file, are read chunk by chunk and never made dense as a whole.
+    neither, then get codes with the basis fixed. Of more than 20,000 cells, or of fewer
+    that 256 MiB do not hold, a sample is fitted, which settles by a few passes over all cells.
 
     Parameters
     ----------
