@@ -109,10 +109,10 @@ class BCNMF(FittedModel):
         Explained variance of target and background, dead features and components, of the features
         that were fitted; see `diagnose`.
     restarts_ : dict of ndarray (n_restarts,)
-        ``value`` (reduced objective; NaN for a single restart of a sparse fit, where nothing is
+        ``value`` (reduced objective; NaN for a single restart of a sample, where nothing is
         chosen) and ``result`` of every restart.
     n_iter_ : int
-        Steps of the restart kept.
+        Steps of the restart kept, and of a sample those of the passes over all rows too.
     value_ : float
         Its reduced objective; NaN as in ``restarts_``.
     features_ : ndarray (n_features,) of bool

@@ -89,7 +89,7 @@ class InMemory:
         self.told, self.rows = "", prepare(data, weights, mask, constant=new)
 
     def restarts(self, plan, keys, stop, callbacks, *, compared: Stop | None = SETTLED):
-        """As `Sets`; codes by which restarts are compared stop by ``compared``, None for no value."""
+        """As `Sets`; the codes that give a value stop by ``compared``, None for no value."""
         made, v = plan.build(), self.rows["target"].weights
         told = callbacks.stage("fitting")
         weights = None if v is None else np.asarray(v).max(1)

@@ -25,8 +25,7 @@ from bcnmf_jax.streaming.parts import DataSets
 from bcnmf_jax.streaming.sample import sample, sample_rows, weighs_more
 
 PASSES = 10
-"""Most passes over all rows by which the fit of a sample settles: by then, what still changes
-changes less than from one sample to another (`python -m experiments.study sampled`)."""
+"""Most passes over all rows by which the fit of a sample settles."""
 LOOK = 5
 """Passes between looks."""
 
