@@ -13,7 +13,6 @@ import bcnmf_jax as bj
 from bcnmf_jax.estimator.objects import is_object, to_text
 from bcnmf_jax.solvers import default_solver
 from tests import contracts, outside
-from tests.core import unchecked
 from tests.tables import SOLVERS, Objective, two_sets
 
 rng = np.random.default_rng(0)
@@ -80,13 +79,14 @@ def test_the_estimator_takes_a_loss(loss):
     assert found.transform(X).shape == (50, 2) and found.result_ in ("converged", "max_steps")
 
 
-def test_sparse_data_are_streamed():
+@pytest.mark.parametrize(
+    "given", [{"objective": outside.Joint(0.5)}, {"solver": outside.Slow(), "alpha": 0.5}]
+)
+def test_sparse_data_take_what_arrays_take(given):
     csr = [sparse.csr_matrix(a) for a in (X, Y)]
-    found = bj.BCNMF(2, objective=outside.Joint(0.5), **GIVEN).fit(csr[0], background=csr[1])
-    dense = bj.BCNMF(2, objective=outside.Joint(0.5), **GIVEN).fit(X, background=Y)
-    np.testing.assert_allclose(found.components_, dense.components_, rtol=1e-2, atol=1e-4)
-    with unchecked(), pytest.raises(TypeError, match=r"solver must be MU\(...\) or HALS\(...\)"):
-        bj.BCNMF(2, solver=outside.Slow(), **GIVEN).fit(csr[0], background=csr[1])
+    found = bj.BCNMF(2, **given, **GIVEN).fit(csr[0], background=csr[1])
+    dense = bj.BCNMF(2, **given, **GIVEN).fit(X, background=Y)
+    np.testing.assert_allclose(found.components_, dense.components_, rtol=1e-4, atol=1e-6)
 
 
 def test_sweeps_trace_its_numbers():

@@ -62,7 +62,8 @@ def test_a_sample_settles_near_the_fit_of_all_rows(data, monkeypatch, capsys, lo
     )
     assert len(found.restarts_["value"]) == 2 and np.isfinite(found.restarts_["value"]).all()
     # An array of as many rows goes the same way.
-    alike = fitted(data, np.asarray, loss=loss, n_restarts=2)
+    alike = fitted(data, np.asarray, loss=loss, n_restarts=2, verbose=True)
+    assert "fit: pass 5 of at most 10" in capsys.readouterr().err
     np.testing.assert_allclose(alike.components_, found.components_, atol=1e-6)
 
 

@@ -39,7 +39,7 @@ from bcnmf_jax.streaming._streamer import State, Streamer
 from bcnmf_jax.streaming.parts import DataSets
 from bcnmf_jax.streaming.sample import fitted, sample_rows, weighs_more
 
-NEAR = Stop(tol=1e-3, max_steps=5)
+NEAR = Stop(1e-3, 5)
 """Of codes from which passes begin."""
 
 
@@ -269,7 +269,8 @@ def _given(run: Streamer, known: dict, blocks: Blocks, unit: float) -> State:
     dtype = run.sets.dtype
     shape = lambda k: jax.eval_shape(Rows, jax.ShapeDtypeStruct(k.shape, dtype))  # noqa: E731
     shapes = jax.tree.map(shape, known, is_leaf=is_summary)
-    basis, lacking = blocks["basis"], {"basis": blocks["basis"]}
+    basis = jax.tree.map(lambda w: jnp.asarray(w, dtype), blocks["basis"])
+    lacking: Blocks = {"basis": basis}
     if not {name for part in run.sets.parts for name in part.codes} <= set(blocks):
         check_width(run.objective, run.sets.data, basis)
         lacking = run.sets.blocks(basis, run.solved(basis, NEAR))
